@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/conv.h"
+
+#include <string.h>
+
+#include "kernels/dwconv.h"
+#include "kernels/patch.h"
+
+/* Depthwise blocks: outputs of a row taken together, and floats of lines laid out at a time. */
+enum { STRIP = 1024, LINES_MAX = 16384 };
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* a * b * c * d floats fit in memory. */
+static bool fits(int64_t a, int64_t b, int64_t c, size_t d)
+{
+    size_t n;
+    return a >= 0 && b >= 0 && c >= 0 && !__builtin_mul_overflow((size_t)a, (size_t)b, &n) &&
+           !__builtin_mul_overflow(n, (size_t)c, &n) && !__builtin_mul_overflow(n, d, &n) &&
+           n <= PTRDIFF_MAX / sizeof(double);
+}
+
+/* Every coordinate of an image of this shape stays within +-2^30, and its size below 2^31. */
+static bool shape_valid(const struct conv_shape *s)
+{
+    const int64_t far = 1 << 30;
+
+    for (unsigned d = 0; d < 3; d++) {
+        if (s->in[d] < 0 || s->in[d] >= far || s->kernel[d] < 1 || s->kernel[d] >= far ||
+            s->stride[d] < 1 || s->stride[d] >= far || s->dilation[d] < 1 ||
+            s->dilation[d] >= far || s->pad[d] < 0 || s->pad[d] >= far || s->out[d] < 0 ||
+            s->out[d] >= far || (s->kernel[d] - 1) * s->dilation[d] >= far ||
+            (s->out[d] - 1) * s->stride[d] >= far)
+            return false;
+    }
+    return s->batch >= 0 && s->channels >= 0 && s->out_channels >= 0 && s->groups >= 1 &&
+           s->channels % s->groups == 0 && s->out_channels % s->groups == 0 &&
+           fits(s->in[0], s->in[1], s->in[2], 1) &&
+           s->in[0] * s->in[1] * s->in[2] <= INT32_MAX &&
+           fits(s->kernel[0], s->kernel[1], s->kernel[2], 1) &&
+           fits(s->out[0], s->out[1], s->out[2], 1);
+}
+
+/* A direct kernel pays where a product would have few rows and K only the taps. */
+static enum conv_path path_pick(const struct conv_shape *s)
+{
+    const int64_t multiplier_max = 4;
+    return s->channels == s->groups && s->out_channels / s->groups <= multiplier_max
+               ? CONV_DEPTHWISE
+               : CONV_GEMM;
+}
+
+/* Packed rows of patches: longer K is cut, so that some panels stay in the second cache. */
+static size_t k_block_pick(size_t k)
+{
+    enum { WHOLE = 1024, BLOCK = 768 };
+    return k <= WHOLE ? k : divide_up(k, divide_up(k, BLOCK));
+}
+
+static double target_pick(const struct conv_f32 *c, double work, double lo, double hi)
+{
+    const double scale = c->kernel->level == CPU_C ? 0.2 : 1;
+    const double target = work / 128;
+    return target < lo * scale ? lo * scale : target > hi * scale ? hi * scale : target;
+}
+
+/* Pixels first, at least two panels; where that is more than enough work, output channels as well, but
+ * at least 64, so that packing the patches again for each part costs little. */
+static void gemm_tasks_pick(struct conv_f32 *c)
+{
+    enum { PATCH_FLOATS = 98304, ROWS_MIN = 64 };
+    const size_t nr = c->kernel->nr, lane = nr / 2;
+    const size_t r = gemm_f32_panel_rows(c->kernel, c->group_rows);
+    const double a_pixel = 2.0 * (double)c->group_rows * (double)(c->k + 1);
+    const double work =
+        a_pixel * (double)c->out_pixels * (double)c->shape.groups * (double)c->shape.batch;
+    const double target = target_pick(c, work, 5e6, 3e7);
+    const size_t vectors = divide_up(c->out_pixels, lane);
+    const size_t most_vectors = most(PATCH_FLOATS / (most(c->k_block, 1) * nr), 2) * 2;
+    const double wanted = ceil(target / a_pixel / (double)lane);
+    size_t block = wanted < (double)most_vectors ? (size_t)wanted : most_vectors;
+
+    block = most(block, 4);
+    c->pixel_count = divide_up(vectors, block);
+    c->pixel_block = divide_up(vectors, most(c->pixel_count, 1)) * lane;
+    const double a_row = 2.0 * (double)(c->k + 1) * (double)c->pixel_block;
+    const double rows = ceil(target / a_row);
+    size_t row_block = rows < (double)c->group_rows ? (size_t)rows : c->group_rows;
+    row_block = most(row_block, least(ROWS_MIN, c->group_rows));
+    c->row_count = divide_up(c->group_rows, most(row_block, 1));
+    row_block = divide_up(c->group_rows, most(c->row_count, 1));
+    c->row_block = divide_up(row_block, r) * r;
+    c->row_count = divide_up(c->group_rows, most(c->row_block, 1));
+}
+
+/* Whole channels, several where they are small, or bands of rows where they are large. */
+static void depthwise_tasks_pick(struct conv_f32 *c)
+{
+    const size_t groups = (size_t)c->shape.groups;
+    const size_t rows = (size_t)c->shape.out[0] * (size_t)c->shape.out[1];
+    const double a_channel =
+        2.0 * (double)c->group_rows * (double)c->taps * (double)(c->out_pixels + 1);
+    const double target =
+        target_pick(c, a_channel * (double)groups * (double)c->shape.batch, 1e6, 1e7);
+    const double many = ceil(target / a_channel);
+    const double parts = fmin(ceil(a_channel / target), ceil((double)rows / 8));
+
+    c->row_block = many < (double)groups ? (size_t)many : groups;
+    c->row_count = divide_up(groups, most(c->row_block, 1));
+    c->pixel_count = rows > 0 ? (size_t)fmax(parts, 1) : 0;
+    c->pixel_block = divide_up(rows, most(c->pixel_count, 1));
+    c->pixel_count = divide_up(rows, most(c->pixel_block, 1));
+}
+
+bool conv_f32_init(struct conv_f32 *c, const struct conv_shape *s)
+{
+    if (!shape_valid(s))
+        return false;
+    *c = (struct conv_f32){
+        .shape = *s,
+        .kernel = gemm_f32_pick(),
+        .path = path_pick(s),
+        .in_pixels = (size_t)(s->in[0] * s->in[1] * s->in[2]),
+        .out_pixels = (size_t)(s->out[0] * s->out[1] * s->out[2]),
+        .taps = (size_t)(s->kernel[0] * s->kernel[1] * s->kernel[2]),
+        .group_rows = (size_t)(s->out_channels / s->groups),
+    };
+    const int64_t group_channels = s->channels / s->groups;
+    if (!fits(s->batch, s->channels, (int64_t)c->in_pixels, 1) ||
+        !fits(s->batch, s->out_channels, (int64_t)c->out_pixels, 1) ||
+        !fits(s->out_channels, group_channels, (int64_t)c->taps, c->kernel->mr))
+        return false;
+    c->k = (size_t)group_channels * c->taps;
+    if (c->path == CONV_DEPTHWISE) {
+        c->group_weights = c->group_rows * c->taps;
+        depthwise_tasks_pick(c);
+        c->task_count = (size_t)s->batch * c->row_count * c->pixel_count;
+    } else {
+        if (!gemm_f32_packed_a_size(c->kernel, c->group_rows, c->k, &c->group_weights) ||
+            !fits((int64_t)c->k, c->kernel->nr, 1, 1))
+            return false;
+        c->k_block = k_block_pick(c->k);
+        gemm_tasks_pick(c);
+        c->task_count =
+            (size_t)s->batch * (size_t)s->groups * c->row_count * c->pixel_count;
+    }
+    return conv_f32_scratch(c) <= PTRDIFF_MAX / sizeof(float);
+}
+
+size_t conv_f32_packed_size(const struct conv_f32 *c)
+{
+    return (size_t)c->shape.groups * c->group_weights;
+}
+
+void conv_f32_pack(const struct conv_f32 *c, const float *w, int64_t from, int64_t to, float *out)
+{
+    const size_t group = c->group_rows * c->k;
+    for (size_t g = (size_t)from; g < (size_t)to; g++) {
+        if (c->path == CONV_DEPTHWISE)
+            memcpy(out + g * group, w + g * group, group * sizeof(float));
+        else
+            gemm_f32_pack_a(c->kernel, w + g * group, c->k, 1, c->group_rows, c->k, 0,
+                            gemm_f32_a_panels(c->kernel, c->group_rows),
+                            out + g * c->group_weights);
+    }
+}
+
+/* The lines that a band of a depthwise task lays out: see kernels/dwconv.h. */
+struct lines {
+    size_t columns, rows; /* outputs of a strip and of a band, at most */
+    size_t phase, length; /* floats of a phase and of a line */
+    size_t count;         /* lines a slice of depth */
+};
+
+static size_t lines_of(const struct conv_shape *s, size_t rows)
+{
+    return (rows - 1) * (size_t)s->stride[1] + (size_t)((s->kernel[1] - 1) * s->dilation[1]) + 1;
+}
+
+static struct lines lines_pick(const struct conv_f32 *c)
+{
+    const struct conv_shape *s = &c->shape;
+    const size_t stride = (size_t)s->stride[2];
+    struct lines l = {.columns = least((size_t)s->out[2], STRIP)};
+    const size_t width =
+        (most(l.columns, 1) - 1) * stride + (size_t)((s->kernel[2] - 1) * s->dilation[2]) + 1;
+
+    l.phase = divide_up(width, stride) + DWCONV_SLACK;
+    l.length = l.phase * stride;
+    l.rows = most(least((size_t)s->out[1], c->pixel_block), 1);
+    while (l.rows > 4 && lines_of(s, l.rows) * l.length * (size_t)s->kernel[0] > LINES_MAX)
+        l.rows = divide_up(l.rows, 2);
+    l.count = lines_of(s, l.rows);
+    return l;
+}
+
+size_t conv_f32_scratch(const struct conv_f32 *c)
+{
+    if (c->path == CONV_DEPTHWISE) {
+        const struct lines l = lines_pick(c);
+        return l.count * l.length * (size_t)c->shape.kernel[0];
+    }
+    /* A whole panel where the sums cannot wait in y. */
+    const size_t nr = c->kernel->nr;
+    return most(c->k_block * divide_up(c->pixel_block, nr), c->k) * nr;
+}
+
+struct gemm_task {
+    const struct conv_f32 *c;
+    struct gemm_epilogue epilogue;
+    const float *x, *weights; /* of this image's group */
+    float *y;
+    size_t row_from, row_to;
+};
+
+/* Pack rows [p, p + k) of the patches of the pixels [from, to), then run the tiles of output channels
+ * over them. */
+static void patches_run(const struct gemm_task *task, size_t p, size_t k, size_t from, size_t to,
+                        float *scratch)
+{
+    const struct conv_f32 *c = task->c;
+    const struct conv_shape *s = &c->shape;
+    const size_t r = gemm_f32_panel_rows(c->kernel, c->group_rows), nr = c->kernel->nr;
+    const struct patch_kernel *patch = patch_pick();
+    struct patch_image image = {.stride = (int32_t)s->stride[2]};
+    struct patch_panel panel;
+
+    for (unsigned d = 0; d < 3; d++) {
+        image.in[d] = (int32_t)s->in[d];
+        image.kernel[d] = (int32_t)s->kernel[d];
+        image.dilation[d] = (int32_t)s->dilation[d];
+    }
+    for (size_t at = from; at < to; at += nr) {
+        patch_panel_init(&panel, &image, s->out, s->stride, s->pad, at,
+                         (unsigned)least(nr, to - at));
+        patch->fn(&image, &panel, task->x, p, p + k, (unsigned)nr,
+                  scratch + (at - from) * k);
+    }
+    struct gemm_f32_tile t = {
+        .b = scratch, .a_row = 1, .a_k = r, .b_k = nr, .b_panel = nr * k,
+        .c_row = c->out_pixels, .k = k, .n = to - from, .resume = p > 0,
+        .epilogue = p + k == c->k ? &task->epilogue : NULL, .col = from,
+    };
+    for (size_t row = task->row_from; row < task->row_to; row += r) {
+        t.a = task->weights + row * c->k + p * r;
+        t.c = task->y + row * c->out_pixels + from;
+        t.m = (unsigned)least(r, task->row_to - row);
+        t.row = row;
+        c->kernel->fn(&t);
+    }
+}
+
+static void gemm_task_run(const struct conv_f32 *c, const struct conv_f32_args *args, size_t index,
+                          float *scratch)
+{
+    const size_t lane = c->kernel->nr / 2, vectors = divide_up(c->out_pixels, lane);
+    const size_t pixel = index % c->pixel_count, row = index / c->pixel_count % c->row_count;
+    const size_t group = index / c->pixel_count / c->row_count; /* over all images */
+    const size_t groups = (size_t)c->shape.groups, g = group % groups;
+    /* Whole vectors, shared out evenly. */
+    const size_t from = pixel * vectors / c->pixel_count * lane;
+    const size_t to = least((pixel + 1) * vectors / c->pixel_count * lane, c->out_pixels);
+    const size_t plane = group * c->group_rows * c->out_pixels;
+    struct gemm_task task = {
+        .c = c,
+        .epilogue = {.bias = args->bias ? args->bias + g * c->group_rows : NULL,
+                     .bias_by_row = true, .add = args->add ? args->add + plane : NULL,
+                     .add_row = c->out_pixels, .add_col = 1, .alpha = 1, .beta = 1,
+                     .lo = args->lo, .hi = args->hi},
+        .x = args->x + group * (size_t)(c->shape.channels / c->shape.groups) * c->in_pixels,
+        .weights = args->weights + g * c->group_weights,
+        .y = args->y + plane,
+        .row_from = row * c->row_block,
+        .row_to = least((row + 1) * c->row_block, c->group_rows),
+    };
+
+    if (args->add == args->y && c->k > c->k_block) {
+        /* y still holds the summand: whole chains, a panel at a time. */
+        for (size_t at = from; at < to; at += c->kernel->nr)
+            patches_run(&task, 0, c->k, at, least(at + c->kernel->nr, to), scratch);
+        return;
+    }
+    size_t p = 0;
+    do {
+        const size_t k = least(c->k_block, c->k - p);
+        patches_run(&task, p, k, from, to, scratch);
+        p += k;
+    } while (p < c->k);
+}
+
+/* One line of input from x on (which may be negative), in phases, zeros outside of the image's row;
+ * `row` is NULL for a row outside. */
+static void line_fill(const float *row, int64_t width, int64_t x, size_t stride, size_t phase,
+                      float *line)
+{
+    for (size_t p = 0; p < stride; p++, line += phase) {
+        /* Element i is input x + p + i * stride: inside for i in [from, to). */
+        const int64_t first = x + (int64_t)p, step = (int64_t)stride;
+        int64_t from = first < 0 ? (-first + step - 1) / step : 0;
+        int64_t to = first < width ? (width - first + step - 1) / step : 0;
+        from = from < (int64_t)phase ? from : (int64_t)phase;
+        to = row ? (to < (int64_t)phase ? to : (int64_t)phase) : 0;
+        if (to <= from) {
+            memset(line, 0, phase * sizeof(float));
+            continue;
+        }
+        memset(line, 0, (size_t)from * sizeof(float));
+        if (stride == 1) {
+            memcpy(line + from, row + first + from, (size_t)(to - from) * sizeof(float));
+        } else {
+            for (int64_t i = from; i < to; i++)
+                line[i] = row[first + i * step];
+        }
+        memset(line + to, 0, (phase - (size_t)to) * sizeof(float));
+    }
+}
+
+/* The lines of output rows [y0, y0 + rows) at depth z and of the columns from `column` on. */
+static void lines_fill(const struct conv_f32 *c, const struct lines *l, const float *x, int64_t z,
+                       int64_t y0, size_t rows, int64_t column, float *scratch)
+{
+    const struct conv_shape *s = &c->shape;
+    const size_t count = lines_of(s, rows);
+
+    for (int64_t kz = 0; kz < s->kernel[0]; kz++) {
+        const int64_t iz = z * s->stride[0] - s->pad[0] + kz * s->dilation[0];
+        for (size_t i = 0; i < count; i++) {
+            const int64_t iy = y0 * s->stride[1] - s->pad[1] + (int64_t)i;
+            const bool inside = iz >= 0 && iz < s->in[0] && iy >= 0 && iy < s->in[1];
+            line_fill(inside ? x + (iz * s->in[1] + iy) * s->in[2] : NULL, s->in[2],
+                      column * s->stride[2] - s->pad[2], (size_t)s->stride[2], l->phase,
+                      scratch + ((size_t)kz * l->count + i) * l->length);
+        }
+    }
+}
+
+/* Output rows [from, to) of all depths, of one group of one image. */
+static void channel_run(const struct conv_f32 *c, const struct conv_f32_args *args, size_t n,
+                        size_t g, size_t from, size_t to, float *scratch)
+{
+    const struct conv_shape *s = &c->shape;
+    const struct lines l = lines_pick(c);
+    const size_t height = (size_t)s->out[1], width = (size_t)s->out[2];
+    const size_t group = n * (size_t)s->groups + g;
+    const struct dwconv_f32_kernel *kernel = dwconv_f32_pick();
+    struct dwconv_f32_tile t = {
+        .x = scratch, .x_row = (size_t)s->stride[1] * l.length, .z_step = l.count * l.length,
+        .y_step = (size_t)s->dilation[1] * l.length, .phase = l.phase,
+        .stride = (size_t)s->stride[2], .dilation = (size_t)s->dilation[2], .y_row = width,
+        .lo = args->lo, .hi = args->hi,
+    };
+
+    for (unsigned d = 0; d < 3; d++)
+        t.kernel[d] = (size_t)s->kernel[d];
+    for (size_t row = from; row < to; row += t.rows) {
+        const size_t z = row / height, y = row % height;
+        t.rows = least(least(l.rows, height - y), to - row);
+        for (size_t column = 0; column < width; column += l.columns) {
+            t.n = least(l.columns, width - column);
+            lines_fill(c, &l, args->x + group * c->in_pixels, (int64_t)z, (int64_t)y, t.rows,
+                       (int64_t)column, scratch);
+            for (size_t m = 0; m < c->group_rows; m++) {
+                const size_t channel = g * c->group_rows + m;
+                const size_t at =
+                    (group * c->group_rows + m) * c->out_pixels + row * width + column;
+                t.w = args->weights + channel * c->taps;
+                t.bias = args->bias ? args->bias[channel] : 0;
+                t.y = args->y + at;
+                t.add = args->add ? args->add + at : NULL;
+                kernel->fn(&t);
+            }
+        }
+    }
+}
+
+void conv_f32_run(const struct conv_f32 *c, const struct conv_f32_args *args, size_t task,
+                  float *scratch)
+{
+    if (c->path == CONV_GEMM) {
+        gemm_task_run(c, args, task, scratch);
+        return;
+    }
+    const size_t part = task % c->pixel_count, block = task / c->pixel_count % c->row_count;
+    const size_t rows = (size_t)c->shape.out[0] * (size_t)c->shape.out[1];
+    const size_t n = task / c->pixel_count / c->row_count;
+    const size_t last = least((block + 1) * c->row_block, (size_t)c->shape.groups);
+    for (size_t g = block * c->row_block; g < last; g++)
+        channel_run(c, args, n, g, part * c->pixel_block,
+                    least((part + 1) * c->pixel_block, rows), scratch);
+}

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/frame.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/infer.h"
+#include "ops/copy.h"
+
+struct value *frame_value(struct frame *f, uint32_t slot)
+{
+    while (f->program->slots[slot].place == PLACE_OUTER) {
+        slot = f->program->slots[slot].outer;
+        f = &f->context->frames[f->program->parent->index];
+    }
+    return &f->values[slot];
+}
+
+/* ---- numbers and dims -------------------------------------------------------------------------- */
+
+static int64_t number_of(const struct context *c, int64_t v)
+{
+    return sym_is_expr(v) ? c->numbers[sym_index(v)] : v;
+}
+
+static int fail_at(const struct node *n, int rc, struct err *e)
+{
+    char text[256];
+    return err_at(e, rc, "%s", node_describe(n, text, sizeof(text)));
+}
+
+static int set_slot_dims(struct frame *f, const struct slot *s, struct tensor *t, struct err *e)
+{
+    const struct type *type = &s->value->fact.type;
+    t->dtype = type->dtype;
+    t->rank = type->rank;
+    for (int k = 0; k < type->rank; k++) {
+        t->dims[k] = number_of(f->context, type->dims[k]);
+        if (t->dims[k] < 0 || !sym_is_number(t->dims[k])) {
+            char text[256];
+            return err_set(e, ERR_INPUT,
+                           "value '%.100s': dim %d of %s cannot be computed from these inputs",
+                           s->value->name, k,
+                           type_print(type, f->context->model->shared->syms, text, sizeof(text)));
+        }
+    }
+    int64_t count;
+    size_t bytes;
+    if (!dims_count(t->dims, t->rank, &count) ||
+        !size_mul((size_t)count, dtype_size(t->dtype), &bytes) || bytes > SIZE_MAX / 4)
+        return err_set(e, ERR_LIMIT, "value '%.100s' would have too many elements", s->value->name);
+    return 0;
+}
+
+static int check_input_dims(const struct frame *f, const struct slot *s, const struct tensor *got,
+                            struct err *e)
+{
+    const struct type *type = &s->value->fact.type;
+    char have[160], want[256];
+    if (type->kind != TYPE_TENSOR || type->rank < 0)
+        return 0;
+    bool same = got->rank == type->rank;
+    for (int k = 0; same && k < type->rank; k++) {
+        int64_t d = number_of(f->context, type->dims[k]);
+        same = !sym_is_number(d) || d == got->dims[k];
+    }
+    return same ? 0
+                : err_set(e, ERR_INPUT, "'%.100s' is %s, expected %s", s->value->name,
+                          tensor_describe(got, have, sizeof(have)),
+                          type_print(type, f->context->model->shared->syms, want, sizeof(want)));
+}
+
+static void write_elems(struct frame *f, uint32_t slot)
+{
+    const struct fact *fact = &f->program->slots[slot].value->fact;
+    for (int64_t i = 0; i < fact->n_elems; i++)
+        dtype_store_i64(fact->type.dtype, (char *)f->elems[slot] + (size_t)i * dtype_size(fact->type.dtype),
+                        number_of(f->context, fact->elems[i]));
+}
+
+/* Infer a step on the numbers that are known now. Where data is not computed yet (data NULL), it counts
+ * as unknown. */
+static int infer_step(struct frame *f, const struct step *s, struct fact *out, bool *late, struct err *e)
+{
+    struct context *c = f->context;
+    const struct step_call *sc = &f->calls[s - f->program->steps];
+    arena_clear(&c->infer);
+    arena_init(&c->infer, c->budget);
+    return node_infer_run(s->node, sc->call.in, out, &c->infer, late, e);
+}
+
+enum { OUT_MAX = 64 };
+
+/* Nodes that took dims for equal are inferred again on numbers, before anything is computed. */
+static int check_step(struct frame *f, const struct step *s, struct err *e)
+{
+    struct fact out[OUT_MAX];
+    bool late = false;
+    if (s->node->n_out > OUT_MAX)
+        return err_set(e, ERR_UNSUPPORTED, "more than %d outputs to check", OUT_MAX);
+    int rc = infer_step(f, s, out, &late, e);
+    for (int i = 0; i < s->node->n_out && rc == 0 && !late; i++) {
+        if (s->out[i] == SLOT_NONE)
+            continue;
+        const struct tensor *t = &f->values[s->out[i]].tensor;
+        bool same = out[i].type.rank == t->rank;
+        for (int k = 0; same && k < t->rank; k++)
+            same = out[i].type.dims[k] == t->dims[k];
+        if (!same)
+            rc = err_set(e, ERR_INPUT, "these input dims do not fit the shape of output %d", i);
+    }
+    return rc < 0 ? fail_at(s->node, rc, e) : 0;
+}
+
+int frame_set_dims(struct frame *f, struct err *e)
+{
+    struct context *c = f->context;
+    const struct program *p = f->program;
+    for (int64_t i = 0; i < p->n_exprs; i++)
+        sym_eval_one(c->model->shared->syms, p->exprs[i], c->numbers);
+    int rc = 0;
+    for (uint32_t i = 0; i < p->n_slots && rc == 0; i++) {
+        const struct slot *s = &p->slots[i];
+        struct value *v = &f->values[i];
+        if (s->place == PLACE_CONST || s->place == PLACE_OUTER || s->place == PLACE_INPUT || s->late ||
+            s->value->fact.type.kind != TYPE_TENSOR)
+            continue;
+        v->kind = VALUE_TENSOR;
+        rc = set_slot_dims(f, s, &v->tensor, e);
+        if (rc == 0 && s->place == PLACE_ELEMS) {
+            write_elems(f, i);
+            v->tensor.data = f->elems[i];
+        } else {
+            v->tensor.data = NULL;
+        }
+    }
+    for (int i = 0; i < p->n_steps && rc == 0; i++)
+        if (p->steps[i].node->checked && !p->steps[i].late &&
+            !(p->steps[i].node->op->flags & OP_DYNAMIC))
+            rc = check_step(f, &p->steps[i], e);
+    for (uint32_t i = 0; i < p->n_slots && rc == 0; i++) {
+        const struct slot *s = &p->slots[i];
+        if (s->place == PLACE_ARENA && s->root == i && f->offsets[i] != PLAN_HEAP)
+            f->values[i].tensor.data = c->arena[s->device] + f->offsets[i];
+    }
+    for (uint32_t i = 0; i < p->n_slots && rc == 0; i++) {
+        const struct slot *s = &p->slots[i];
+        if (s->place == PLACE_ARENA && s->root != i && p->slots[s->root].place == PLACE_ARENA)
+            f->values[i].tensor.data = f->values[s->root].tensor.data;
+    }
+    return rc;
+}
+
+/* ---- storage at run time ----------------------------------------------------------------------- */
+
+static void release_device(struct buffer *b)
+{
+    struct device *d = b->owner;
+    d->table->free(d, b->data);
+}
+
+/* A tensor's elements on the heap of its device; type and dims are set. */
+static int heap_tensor(struct context *c, struct tensor *t, int device, struct err *e)
+{
+    if (device == DEVICE_CPU) {
+        struct tensor made;
+        int rc = tensor_new(&made, c->budget, t->dtype, t->rank, t->dims, e);
+        if (rc == 0)
+            *t = made;
+        return rc;
+    }
+    struct device *d = c->model->device;
+    size_t bytes = tensor_bytes(t);
+    void *data = d->table->alloc(d, c->budget, bytes, e);
+    if (!data)
+        return e ? e->code : ERR_MEMORY;
+    t->buffer = buffer_wrap(c->budget, data, bytes, release_device, d, e);
+    if (!t->buffer) {
+        d->table->free(d, data);
+        return e ? e->code : ERR_MEMORY;
+    }
+    t->data = data;
+    return 0;
+}
+
+static int scratch_for(struct context *c, struct call *call, struct err *e)
+{
+    size_t member = 0, shared = call->op->scratch(call, &member), total;
+    if (!size_align(member, MEM_ALIGN, &member) || !size_align(shared, MEM_ALIGN, &shared) ||
+        !size_mul(member, (size_t)team_size(c->team), &total) || !size_add(total, shared, &total))
+        return err_set(e, ERR_LIMIT, "scratch memory is too large");
+    if (total > c->scratch_bytes) {
+        mem_free(c->scratch);
+        c->scratch_bytes = 0;
+        c->scratch = mem_alloc(c->budget, total, e);
+        if (!c->scratch)
+            return e ? e->code : ERR_MEMORY;
+        c->scratch_bytes = total;
+    }
+    call->scratch = c->scratch;
+    call->member_scratch = c->scratch + shared;
+    call->member_bytes = member;
+    return 0;
+}
+
+/* String elements point into the buffers of the inputs: the output's keeps them. */
+static int keep_strings(struct call *c, struct err *e)
+{
+    for (int o = 0; o < c->n_out; o++) {
+        const struct tensor *t = call_out(c, o);
+        if (!t || t->dtype != DTYPE_STRING || !t->buffer)
+            continue;
+        for (int i = 0; i < c->n_in; i++) {
+            const struct tensor *x = call_in(c, i);
+            if (!x || x->dtype != DTYPE_STRING || !x->buffer || x->buffer == t->buffer)
+                continue;
+            int rc = buffer_keep(t->buffer, x->buffer, e);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return 0;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------- */
+
+static void bind_symbols(struct frame *f, const struct step *s)
+{
+    for (int i = 0; i < s->n_binds; i++) {
+        const struct bind *b = &s->binds[i];
+        const struct value *v = &f->values[s->out[b->out]];
+        if (s->out[b->out] != SLOT_NONE && v->kind == VALUE_TENSOR && b->dim < v->tensor.rank)
+            f->context->numbers[b->symbol] = v->tensor.dims[b->dim];
+    }
+}
+
+static int late_shapes(struct frame *f, const struct step *s, struct err *e)
+{
+    struct fact out[OUT_MAX];
+    bool unknown = false;
+    if (s->node->n_out > OUT_MAX)
+        return err_set(e, ERR_UNSUPPORTED, "more than %d outputs of unknown size", OUT_MAX);
+    int rc = infer_step(f, s, out, &unknown, e);
+    for (int i = 0; i < s->node->n_out && rc == 0; i++) {
+        if (s->out[i] == SLOT_NONE)
+            continue;
+        struct tensor *t = &f->values[s->out[i]].tensor;
+        int64_t count;
+        if (out[i].type.kind != TYPE_TENSOR || out[i].type.rank < 0)
+            return err_set(e, ERR_INTERNAL, "output %d has no shape on numbers", i);
+        f->values[s->out[i]].kind = VALUE_TENSOR;
+        t->dtype = out[i].type.dtype;
+        t->rank = out[i].type.rank;
+        memcpy(t->dims, out[i].type.dims, sizeof(t->dims));
+        for (int k = 0; k < t->rank; k++)
+            if (!sym_is_number(t->dims[k]))
+                return err_set(e, ERR_INTERNAL, "dim %d of output %d is not known on numbers", k, i);
+        if (!dims_count(t->dims, t->rank, &count))
+            return err_set(e, ERR_LIMIT, "output %d would have too many elements", i);
+    }
+    return rc;
+}
+
+/* Make sure the outputs have storage: planned, shared or on the heap. */
+static int step_storage(struct frame *f, const struct step *s, struct err *e)
+{
+    const struct program *p = f->program;
+    for (int i = 0; i < s->node->n_out; i++) {
+        uint32_t o = s->out[i];
+        if (o == SLOT_NONE)
+            continue;
+        const struct slot *slot = &p->slots[o];
+        struct tensor *t = &f->values[o].tensor;
+        if (slot->root != o) {
+            t->data = f->values[slot->root].tensor.data;
+            continue;
+        }
+        if (slot->place == PLACE_ARENA && f->offsets[o] != PLAN_HEAP)
+            continue;
+        int rc = heap_tensor(f->context, t, slot->device, e);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int run_copy(struct frame *f, const struct step *s, struct err *e)
+{
+    struct device *d = f->context->model->device;
+    bool to = s->node->op == &op_copy_to_device;
+    const struct tensor *x = &f->calls[s - f->program->steps].call.in[0]->tensor;
+    struct tensor *y = &f->values[s->out[0]].tensor;
+    return d->table->copy(d, y->data, to, x->data, !to, tensor_bytes(x), e);
+}
+
+static int run_dynamic(struct frame *f, const struct step *s, struct call *call, struct err *e)
+{
+    for (int i = 0; i < s->node->n_out; i++)
+        if (s->out[i] != SLOT_NONE && f->program->slots[s->out[i]].late)
+            f->values[s->out[i]] = (struct value){0};
+    int rc = device_run_tasks(call, e);
+    for (int i = 0; i < s->node->n_out && rc == 0; i++) {
+        const struct slot *slot = s->out[i] == SLOT_NONE ? NULL : &f->program->slots[s->out[i]];
+        if (slot && !slot->late && f->values[s->out[i]].kind == VALUE_TENSOR)
+            rc = check_input_dims(f, slot, &f->values[s->out[i]].tensor, e);
+    }
+    return rc;
+}
+
+static int run_step(struct frame *f, const struct step *s, struct err *e)
+{
+    struct context *c = f->context;
+    struct call *call = &f->calls[s - f->program->steps].call;
+    const struct op *op = s->node->op;
+    int rc = 0;
+    call->team = c->team;
+    if (op->flags & OP_VIEW && call->in[0] && call->in[0]->kind != VALUE_TENSOR) {
+        f->values[s->out[0]].kind = call->in[0]->kind; /* Identity of a sequence or nothing */
+        value_clear(&f->values[s->out[0]]);
+        value_ref(&f->values[s->out[0]], call->in[0]);
+        return 0;
+    }
+    if (s->late && !(op->flags & OP_DYNAMIC))
+        rc = late_shapes(f, s, e);
+    if (rc == 0 && (op->flags & OP_VIEW)) {
+        f->values[s->out[0]].tensor.data = call->in[0]->tensor.data;
+    } else if (rc == 0) {
+        if (op->scratch)
+            rc = scratch_for(c, call, e);
+        if (rc == 0 && !(op->flags & OP_DYNAMIC))
+            rc = step_storage(f, s, e);
+        if (rc == 0 && (op == &op_copy_to_device || op == &op_copy_to_host))
+            rc = run_copy(f, s, e);
+        else if (rc == 0 && (op->flags & OP_DYNAMIC))
+            rc = run_dynamic(f, s, call, e);
+        else if (rc == 0 && s->node->device == DEVICE_CPU)
+            rc = device_run_tasks(call, e);
+        else if (rc == 0)
+            rc = c->model->device->table->run(c->model->device, call, e);
+        if (rc == 0)
+            rc = keep_strings(call, e);
+    }
+    if (rc < 0)
+        return fail_at(s->node, rc, e);
+    bind_symbols(f, s);
+    return 0;
+}
+
+static void drop_dead(struct frame *f, const struct step *s)
+{
+    for (int i = 0; i < s->n_drop; i++) {
+        struct value *v = &f->values[s->drop[i]];
+        if (v->kind == VALUE_TENSOR && !v->tensor.buffer)
+            continue; /* planned after all */
+        if (v->kind == VALUE_TENSOR) {
+            buffer_unref(v->tensor.buffer);
+            v->tensor.buffer = NULL;
+            v->tensor.data = NULL;
+        } else {
+            value_clear(v);
+        }
+    }
+}
+
+static void trace_step(const struct frame *f, const struct step *s, int64_t begin)
+{
+    char detail[256] = "";
+    const struct call *call = &f->calls[s - f->program->steps].call;
+    size_t used = 0;
+    for (int i = 0; i < call->n_in && used < sizeof(detail) - 64; i++)
+        if (call->in[i] && call->in[i]->kind == VALUE_TENSOR) {
+            char one[96];
+            used += (size_t)snprintf(detail + used, sizeof(detail) - used, "%s%s", used ? " " : "",
+                                     tensor_describe(&call->in[i]->tensor, one, sizeof(one)));
+        }
+    trace_span(f->context->options->trace, *s->node->name ? s->node->name : s->node->op->name,
+               s->node->op->name, 0, begin, clock_ns(), detail);
+}
+
+int frame_run(struct frame *f, struct err *e)
+{
+    const struct program *p = f->program;
+    struct trace *trace = f->context->options->trace;
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct step *s = &p->steps[i];
+        int64_t begin = trace ? clock_ns() : 0;
+        int rc = run_step(f, s, e);
+        if (rc == 0 && (i & 15) == 0)
+            rc = team_poll(f->context->team, e);
+        if (rc < 0)
+            return rc;
+        if (trace)
+            trace_step(f, s, begin);
+        if (s->n_drop)
+            drop_dead(f, s);
+    }
+    return 0;
+}
+
+int frame_output(struct frame *f, int i, struct value *out, struct err *e)
+{
+    uint32_t o = f->program->outputs[i], r = f->program->slots[o].root;
+    const struct slot *root = &f->program->slots[r];
+    struct value whole = *frame_value(f, o);
+    if (whole.kind == VALUE_TENSOR && root->place == PLACE_HEAP)
+        whole.tensor.buffer = f->values[r].tensor.buffer;
+    else if (whole.kind == VALUE_TENSOR && !f->program->parent) {
+        out->kind = VALUE_TENSOR; /* inputs and constants stay their owners' */
+        return tensor_copy(&out->tensor, &whole.tensor, f->context->budget, e);
+    }
+    return value_retain(out, &whole, f->context->budget, e);
+}
+
+void frame_clear(struct frame *f)
+{
+    const struct program *p = f->program;
+    for (uint32_t i = 0; i < p->n_slots; i++) {
+        const struct slot *s = &p->slots[i];
+        struct value *v = &f->values[i];
+        if (s->place == PLACE_CONST || s->place == PLACE_OUTER || s->place == PLACE_ELEMS)
+            continue;
+        if (s->place == PLACE_INPUT) {
+            *v = (struct value){0};
+        } else if (v->kind != VALUE_TENSOR) {
+            value_clear(v);
+        } else if (v->tensor.buffer) {
+            buffer_unref(v->tensor.buffer);
+            v->tensor.buffer = NULL;
+            v->tensor.data = NULL;
+        }
+    }
+}
+
+/* ---- what operators may call -------------------------------------------------------------------- */
+
+static struct step_call *outer_of(struct call *c)
+{
+    return (struct step_call *)((char *)c - offsetof(struct step_call, call));
+}
+
+static int table_output(struct call *c, int o, enum dtype dtype, int rank, const int64_t *dims,
+                        struct err *e)
+{
+    if (o >= c->n_out || !c->out[o])
+        return 0;
+    struct value v = {.kind = VALUE_TENSOR};
+    int rc = tensor_new(&v.tensor, c->budget, dtype, rank, dims, e);
+    if (rc < 0)
+        return rc;
+    value_clear(c->out[o]);
+    *c->out[o] = v;
+    return 0;
+}
+
+static int table_output_value(struct call *c, int o, struct value *v, struct err *e)
+{
+    if (o >= c->n_out || !c->out[o]) {
+        value_clear(v);
+        return 0;
+    }
+    struct value kept = {0};
+    int rc = 0;
+    if (v->kind == VALUE_TENSOR && !v->tensor.buffer) { /* borrowed storage may go away */
+        rc = value_retain(&kept, v, c->budget, e);
+        *v = (struct value){0};
+    } else {
+        kept = *v;
+        *v = (struct value){0};
+    }
+    if (rc < 0)
+        return rc;
+    value_clear(c->out[o]);
+    *c->out[o] = kept;
+    return 0;
+}
+
+static int table_tasks(struct call *c, int64_t tasks, task_fn *fn, void *arg, struct err *e)
+{
+    return team_tasks(c->team, tasks, fn, arg, e);
+}
+
+static int table_poll(struct call *c, struct err *e)
+{
+    return team_poll(c->team, e);
+}
+
+/* Give the body's inputs and the symbols of their dims. */
+static int enter_subgraph(struct frame *f, struct value *in, int n_in, struct err *e)
+{
+    const struct program *p = f->program;
+    if (n_in != p->graph->n_inputs)
+        return err_set(e, ERR_MODEL, "subgraph takes %d inputs, got %d", p->graph->n_inputs, n_in);
+    for (int i = 0; i < n_in; i++)
+        f->values[p->inputs[i]] = in[i];
+    for (int i = 0; i < p->n_binds; i++) {
+        const struct bind *b = &p->binds[i];
+        const struct value *v = &in[b->out];
+        f->context->numbers[b->symbol] =
+            v->kind == VALUE_TENSOR && b->dim < v->tensor.rank ? v->tensor.dims[b->dim] : SYM_UNKNOWN;
+    }
+    int rc = frame_set_dims(f, e);
+    for (int i = 0; i < n_in && rc == 0; i++)
+        if (in[i].kind == VALUE_TENSOR)
+            rc = check_input_dims(f, &p->slots[p->inputs[i]], &in[i].tensor, e);
+    return rc;
+}
+
+static int table_graph(struct call *c, int index, struct value *in, int n_in, struct value *out,
+                       int n_out, struct err *e)
+{
+    struct step_call *sc = outer_of(c);
+    struct context *ctx = sc->frame->context;
+    struct frame *f = &ctx->frames[sc->step->graphs[index]->index];
+    memset(out, 0, (size_t)n_out * sizeof(*out));
+    if (n_out != f->program->graph->n_outputs)
+        return err_set(e, ERR_MODEL, "subgraph has %d outputs, expected %d",
+                       f->program->graph->n_outputs, n_out);
+    int rc = enter_subgraph(f, in, n_in, e);
+    if (rc == 0)
+        rc = frame_run(f, e);
+    for (int i = 0; i < n_out && rc == 0; i++)
+        rc = frame_output(f, i, &out[i], e);
+    frame_clear(f);
+    for (int i = 0; i < n_out && rc < 0; i++)
+        value_clear(&out[i]);
+    return rc;
+}
+
+const struct call_table exec_table = {
+    .output = table_output,
+    .output_value = table_output_value,
+    .tasks = table_tasks,
+    .graph = table_graph,
+    .poll = table_poll,
+};

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public face of values, and their files. */
+#include <string.h>
+
+#include "core/file.h"
+#include "core/knobs.h"
+#include "onnx/data.h"
+#include "onnx/npy.h"
+#include "runtime/model.h"
+
+static struct infer_value *value_new(struct err *e)
+{
+    return mem_calloc(budget_process(), 1, sizeof(struct infer_value), e);
+}
+
+static int check_type(int type, int rank, const int64_t *dims, struct err *e)
+{
+    int64_t count;
+    if (!dtype_valid(type))
+        return err_set(e, ERR_USAGE, "element type %d is not one of ONNX's", type);
+    if (rank < 0 || rank > TENSOR_RANK_MAX)
+        return err_set(e, ERR_USAGE, "rank %d is outside 0 to %d", rank, TENSOR_RANK_MAX);
+    if (!dims_count(dims, rank, &count))
+        return err_set(e, ERR_USAGE, "a dim is negative or there are too many elements");
+    return 0;
+}
+
+struct infer_value *infer_value_new(int type, int rank, const int64_t *dims, struct infer_error *error)
+{
+    struct err *e = to_err(error);
+    if (check_type(type, rank, dims, e) < 0)
+        return NULL;
+    struct infer_value *v = value_new(e);
+    if (!v)
+        return NULL;
+    v->value.kind = VALUE_TENSOR;
+    if (tensor_new(&v->value.tensor, budget_process(), (enum dtype)type, rank, dims, e) < 0) {
+        mem_free(v);
+        return NULL;
+    }
+    memset(v->value.tensor.data, 0, tensor_bytes(&v->value.tensor));
+    return v;
+}
+
+struct wrapped {
+    void (*release)(void *arg);
+    void *arg;
+};
+
+static void release_wrapped(struct buffer *b)
+{
+    struct wrapped *w = b->owner;
+    if (w->release)
+        w->release(w->arg);
+    mem_free(w);
+}
+
+struct infer_value *infer_value_wrap(int type, int rank, const int64_t *dims, void *data, size_t bytes,
+                                     void (*release)(void *arg), void *arg, struct infer_error *error)
+{
+    struct err *e = to_err(error);
+    if (check_type(type, rank, dims, e) < 0)
+        return NULL;
+    struct tensor t = {.dtype = (enum dtype)type, .rank = rank, .data = data};
+    if (rank)
+        memcpy(t.dims, dims, (size_t)rank * sizeof(*dims));
+    if (type == DTYPE_STRING || tensor_bytes(&t) != bytes) {
+        char text[160];
+        err_set(e, ERR_USAGE, "%s takes %zu bytes, got %zu", tensor_describe(&t, text, sizeof(text)),
+                type == DTYPE_STRING ? 0 : tensor_bytes(&t), bytes);
+        return NULL;
+    }
+    struct infer_value *v = value_new(e);
+    struct wrapped *w = mem_calloc(budget_process(), 1, sizeof(*w), e);
+    if (v && w) {
+        *w = (struct wrapped){release, arg};
+        t.buffer = buffer_wrap(budget_process(), data, bytes, release_wrapped, w, e);
+    }
+    if (!t.buffer) {
+        mem_free(v);
+        mem_free(w);
+        return NULL;
+    }
+    v->value.kind = VALUE_TENSOR;
+    v->value.tensor = t;
+    return v;
+}
+
+struct infer_value *infer_value_none(struct infer_error *error)
+{
+    return value_new(to_err(error));
+}
+
+struct infer_value *infer_value_sequence(int type, struct infer_error *error)
+{
+    struct err *e = to_err(error);
+    if (!dtype_valid(type)) {
+        err_set(e, ERR_USAGE, "element type %d is not one of ONNX's", type);
+        return NULL;
+    }
+    struct infer_value *v = value_new(e);
+    if (!v)
+        return NULL;
+    v->value.kind = VALUE_SEQUENCE;
+    v->value.seq = seq_new(budget_process(), (enum dtype)type, e);
+    if (!v->value.seq) {
+        mem_free(v);
+        return NULL;
+    }
+    return v;
+}
+
+int infer_value_append(struct infer_value *sequence, const struct infer_value *item,
+                       struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    if (sequence->value.kind != VALUE_SEQUENCE)
+        return err_set(e, ERR_USAGE, "the value is not a sequence");
+    struct value v = {0};
+    int rc = value_retain(&v, &item->value, budget_process(), e);
+    return rc < 0 ? rc : seq_insert(sequence->value.seq, sequence->value.seq->count, &v, e);
+}
+
+void infer_value_free(struct infer_value *v)
+{
+    if (v) {
+        value_clear(&v->value);
+        mem_free(v);
+    }
+}
+
+enum infer_kind infer_value_kind(const struct infer_value *v)
+{
+    return (enum infer_kind)v->value.kind;
+}
+
+int infer_value_type(const struct infer_value *v)
+{
+    return v->value.kind == VALUE_TENSOR     ? (int)v->value.tensor.dtype
+           : v->value.kind == VALUE_SEQUENCE ? (int)v->value.seq->dtype
+                                             : 0;
+}
+
+int infer_value_rank(const struct infer_value *v)
+{
+    return v->value.kind == VALUE_TENSOR ? v->value.tensor.rank : 0;
+}
+
+const int64_t *infer_value_dims(const struct infer_value *v)
+{
+    return v->value.tensor.dims;
+}
+
+int64_t infer_value_count(const struct infer_value *v)
+{
+    switch (v->value.kind) {
+    case VALUE_TENSOR:
+        return tensor_count(&v->value.tensor);
+    case VALUE_SEQUENCE:
+        return (int64_t)v->value.seq->count;
+    case VALUE_MAP:
+        return tensor_count(&v->value.map->keys);
+    default:
+        return 0;
+    }
+}
+
+void *infer_value_data(const struct infer_value *v)
+{
+    return v->value.kind == VALUE_TENSOR && v->value.tensor.dtype != DTYPE_STRING ? v->value.tensor.data
+                                                                                 : NULL;
+}
+
+size_t infer_value_bytes(const struct infer_value *v)
+{
+    return infer_value_data(v) ? tensor_bytes(&v->value.tensor) : 0;
+}
+
+struct infer_value *infer_value_item(const struct infer_value *v, int64_t i, struct infer_error *error)
+{
+    struct err *e = to_err(error);
+    bool map = v->value.kind == VALUE_MAP;
+    int64_t n = map ? 2 : v->value.kind == VALUE_SEQUENCE ? (int64_t)v->value.seq->count : 0;
+    if (i < 0 || i >= n) {
+        err_set(e, ERR_USAGE, "item %lld of %lld", (long long)i, (long long)n);
+        return NULL;
+    }
+    struct infer_value *out = value_new(e);
+    if (!out)
+        return NULL;
+    struct value keys = {.kind = VALUE_TENSOR};
+    if (map && i == 0)
+        keys.tensor = v->value.map->keys;
+    value_ref(&out->value, !map ? &v->value.seq->items[i] : i == 0 ? &keys : &v->value.map->values);
+    return out;
+}
+
+const char *infer_value_string(const struct infer_value *v, int64_t i, size_t *size)
+{
+    if (v->value.kind != VALUE_TENSOR || v->value.tensor.dtype != DTYPE_STRING || i < 0 ||
+        i >= tensor_count(&v->value.tensor)) {
+        *size = 0;
+        return NULL;
+    }
+    const struct str *s = (const struct str *)v->value.tensor.data + i;
+    *size = s->size;
+    return s->data ? s->data : "";
+}
+
+int infer_value_set_string(struct infer_value *v, int64_t i, const char *s, size_t size,
+                           struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    if (v->value.kind != VALUE_TENSOR || v->value.tensor.dtype != DTYPE_STRING || i < 0 ||
+        i >= tensor_count(&v->value.tensor))
+        return err_set(e, ERR_USAGE, "no string at element %lld", (long long)i);
+    return tensor_set_str(&v->value.tensor, i, s, size, e);
+}
