@@ -36,7 +36,7 @@ static char *copy_name(struct graph *g, const char *name, struct err *e)
     return arena_strndup(&g->shared->arena, name ? name : "", name ? strlen(name) : 0, e);
 }
 
-/* ---- graphs ----------------------------------------------------------------------------------- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 struct graph *graph_new(struct budget *b, struct err *e)
 {
@@ -97,7 +97,7 @@ size_t graph_count(const struct graph *g)
     return n;
 }
 
-/* ---- uses ------------------------------------------------------------------------------------- */
+/* ---- uses ------------------------------------------------------------------------------------ */
 
 /* Room for `more` further uses, so that adding them cannot fail. */
 static int reserve_uses(struct graph_value *v, size_t more, struct err *e)
@@ -107,7 +107,8 @@ static int reserve_uses(struct graph_value *v, size_t more, struct err *e)
         return err_set(e, ERR_LIMIT, "a value has too many uses");
     while (v->cap_uses < need) {
         void *items = v->uses;
-        int r = grow(&v->graph->shared->arena, &items, v->cap_uses, &v->cap_uses, sizeof *v->uses, e);
+        int r =
+            grow(&v->graph->shared->arena, &items, v->cap_uses, &v->cap_uses, sizeof *v->uses, e);
         v->uses = items;
         if (r)
             return r;
@@ -141,7 +142,7 @@ static void drop_use(struct graph_value *v, const struct node *n, int index,
     assert(!"a use that the value does not know");
 }
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void take_out_value(struct graph_value *v)
 {
@@ -197,8 +198,8 @@ static int append(struct graph *g, struct graph_value ***list, int *n, struct gr
 int graph_add_input(struct graph *g, struct graph_value *v, struct err *e)
 {
     if (v->graph != g || v->is_input || v->producer || v->constant || v->outer)
-        return err_set(e, ERR_MODEL, "'%.80s' cannot be an input of the graph: it has a source already",
-                       v->name);
+        return err_set(e, ERR_MODEL,
+                       "'%.80s' cannot be an input of the graph: it has a source already", v->name);
     int r = append(g, &g->inputs, &g->n_inputs, v, e);
     if (r == 0)
         v->is_input = true;
@@ -241,7 +242,8 @@ static void constant_fact(struct graph_value *v)
     v->hint = false;
 }
 
-struct graph_value *graph_constant(struct graph *g, const char *name, struct tensor *t, struct err *e)
+struct graph_value *graph_constant(struct graph *g, const char *name, struct tensor *t,
+                                   struct err *e)
 {
     struct tensor *own = own_tensor(g->shared, t, e);
     struct graph_value *v = own ? graph_value_new(g, name, e) : NULL;
@@ -320,7 +322,22 @@ struct graph_value *graph_capture(struct graph *g, struct graph_value *outer, st
     return v;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------ */
+int graph_set_outer(struct graph_value *capture, struct graph_value *outer, struct err *e)
+{
+    if (!capture->outer || outer->graph != capture->graph->parent)
+        return err_set(e, ERR_INTERNAL, "'%.80s' is no capture of that graph's values",
+                       capture->name);
+    int r = reserve_uses(outer, 1, e);
+    if (r)
+        return r;
+    drop_use(capture->outer, NULL, -1, capture);
+    capture->outer = outer;
+    capture->fact = outer->fact;
+    add_use(outer, (struct use){.node = capture->graph->owner, .index = -1, .capture = capture});
+    return 0;
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void set_default(const struct attr *a, char *attrs)
 {
@@ -379,8 +396,8 @@ static void unlink(struct node *n)
     n->prev = n->next = NULL;
 }
 
-struct node *graph_node_new(struct graph *g, const struct op *op, const char *name, int n_in, int n_out,
-                            struct node *before, struct err *e)
+struct node *graph_node_new(struct graph *g, const struct op *op, const char *name, int n_in,
+                            int n_out, struct node *before, struct err *e)
 {
     struct graph_shared *s = g->shared;
     assert(!before || before->graph == g);
@@ -427,7 +444,8 @@ void node_set_out(struct node *n, int i, struct graph_value *v)
     assert(i >= 0 && i < n->n_out);
     if (n->out[i] == v)
         return;
-    assert(!v || (v->graph == n->graph && !v->producer && !v->constant && !v->outer && !v->is_input));
+    assert(!v ||
+           (v->graph == n->graph && !v->producer && !v->constant && !v->outer && !v->is_input));
     if (n->out[i]) {
         n->out[i]->producer = NULL;
         n->out[i]->producer_index = 0;
@@ -462,10 +480,11 @@ int node_add_graph(struct node *n, struct graph *sub, struct err *e)
     return 0;
 }
 
-/* ---- rewriting -------------------------------------------------------------------------------- */
+/* ---- rewriting ------------------------------------------------------------------------------- */
 
 /* to -> Identity -> a new value, for an output whose place `to` itself cannot take. */
-static struct graph_value *put_identity(struct graph_value *from, struct graph_value *to, struct err *e)
+static struct graph_value *put_identity(struct graph_value *from, struct graph_value *to,
+                                        struct err *e)
 {
     struct graph *g = from->graph;
     const struct op *op = op_find("", "Identity", INT_MAX, NULL);

@@ -130,6 +130,8 @@ struct graph_value *graph_constant(struct graph *g, const char *name, struct ten
 int graph_make_constant(struct graph_value *v, struct tensor *t, struct err *e) WARN_UNUSED;
 /* The capture of `outer` (a value of an enclosing graph) in g, made on first use at each level. */
 struct graph_value *graph_capture(struct graph *g, struct graph_value *outer, struct err *e) WARN_UNUSED;
+/* Let a capture read another value of the enclosing graph. */
+int graph_set_outer(struct graph_value *capture, struct graph_value *outer, struct err *e) WARN_UNUSED;
 /* A node before `before` (NULL: at the end), with n_in and n_out empty places and zeroed attributes
  * filled with the operator's defaults, as the newest version that the row covers has them. */
 struct node *graph_node_new(struct graph *g, const struct op *op, const char *name, int n_in, int n_out,

@@ -8,23 +8,33 @@
 /* Inputs and outputs of a node that need no memory of their own. */
 enum { FEW = 6 };
 
-/* The symbols that a node made for dims that only running tells. Inferring it again takes them in the
- * same order, so that a graph inferred after every pass does not fill the table. Within one sweep each is
- * given once: a loop's body is inferred several times, on different facts. */
+/* The symbols that a node made for dims that only running tells. Inferring it again takes them in
+ * the same order, so that a graph inferred after every pass does not fill the table. Within one
+ * sweep each is given once: a loop's body is inferred several times, on different facts. */
 struct fresh {
     uint32_t sweep;
     size_t used, count, cap;
     int64_t *symbols;
 };
 
+/* Loops infer their bodies several times, so that nested loops of a hostile file would take for
+ * ever: nodes may be inferred this many times on average. */
+enum { REPEATS_MAX = 256 };
+
+/* One call of graph_infer. */
+struct sweep {
+    uint64_t left; /* nodes that may still be inferred */
+    bool placed;   /* the error has its place in front already */
+};
+
 /* A node's inference and what it belongs to. */
 struct driver {
     struct infer infer;
     struct graph_shared *shared;
-    bool *placed; /* the error has its place in front already */
+    struct sweep *sweep;
 };
 
-static int infer_nodes(struct graph *g, bool *placed, struct err *e);
+static int infer_nodes(struct graph *g, struct sweep *w, struct err *e);
 
 static int failed(const struct err *e)
 {
@@ -65,7 +75,7 @@ int64_t fresh_symbol(struct infer *c)
     return s;
 }
 
-/* ---- errors ----------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* "x float[1,3], w float[4,5]": at most four inputs, of names and shapes that may be long. */
 static void list_inputs(const struct infer *c, char *buf, size_t size)
@@ -103,7 +113,7 @@ static int put_place(const struct infer *c, int code, struct err *e)
     return err_at(e, code, "%s with input%s %s", node, c->n_in > 1 ? "s" : "", inputs);
 }
 
-/* ---- around an operator's infer --------------------------------------------------------------- */
+/* ---- around an operator's infer -------------------------------------------------------------- */
 
 static bool takes_values(const struct op *op)
 {
@@ -146,8 +156,9 @@ static int check_outputs(const struct infer *c, struct err *e)
         for (int k = 0; k < t->rank; k++)
             count = sym_mul(c->syms, count, t->dims[k]);
         if (sym_is_number(count) && count != f->n_elems)
-            return err_set(e, ERR_INTERNAL, "output %d was inferred with %lld elements in %lld places",
-                           o, (long long)f->n_elems, (long long)count);
+            return err_set(e, ERR_INTERNAL,
+                           "output %d was inferred with %lld elements in %lld places", o,
+                           (long long)f->n_elems, (long long)count);
     }
     return 0;
 }
@@ -163,7 +174,7 @@ static int infer_one(struct infer *c, struct err *e)
     return r ? r : check_outputs(c, e);
 }
 
-/* ---- load time -------------------------------------------------------------------------------- */
+/* ---- load time ------------------------------------------------------------------------------- */
 
 static bool symbolic(const struct fact *f)
 {
@@ -221,7 +232,6 @@ static bool needs_check(const struct infer *c)
     return any && !same;
 }
 
-/* Facts of values, as arrays: on the stack for few, else from the arena. */
 static int gather_inputs(const struct node *n, const struct fact **in, struct err *e)
 {
     for (int i = 0; i < n->n_in; i++) {
@@ -252,7 +262,7 @@ static int infer_graph(struct infer *c, struct graph *g, const struct fact *in, 
         if (g->values[i]->outer)
             g->values[i]->fact = g->values[i]->outer->fact;
     }
-    int r = infer_nodes(g, d->placed, e);
+    int r = infer_nodes(g, d->sweep, e);
     for (int i = 0; i < n_out && r == 0; i++) {
         if (g->outputs[i]->fact.type.kind == TYPE_UNKNOWN)
             return err_set(e, ERR_MODEL, "output '%.80s' of a subgraph is made by no node",
@@ -262,28 +272,37 @@ static int infer_graph(struct infer *c, struct graph *g, const struct fact *in, 
     return r;
 }
 
-static int infer_node(struct node *n, bool *placed, struct err *e)
+static int infer_node(struct node *n, struct sweep *w, struct err *e)
 {
     struct graph_shared *s = n->graph->shared;
     struct fact few_out[FEW], *out = few_out;
     const struct fact *few_in[FEW], **in = few_in;
-    struct driver d = {.shared = s, .placed = placed};
+    struct driver d = {.shared = s, .sweep = w};
+    if (w->left-- == 0)
+        return err_set(e, ERR_LIMIT, "inference takes too long: loops are nested too deep");
     if (n->n_in > FEW && !(in = arena_array(&s->facts, (size_t)n->n_in, sizeof *in, e)))
         return failed(e);
     if (n->n_out > FEW && !(out = arena_array(&s->facts, (size_t)n->n_out, sizeof *out, e)))
         return failed(e);
     memset(out, 0, (size_t)n->n_out * sizeof *out);
-    d.infer = (struct infer){.node = n, .attrs = n->attrs, .syms = s->syms, .arena = &s->facts,
-                             .in = in, .out = out, .n_in = n->n_in, .n_out = n->n_out,
-                             .graph = infer_graph, .fresh = &n->fresh};
+    d.infer = (struct infer){.node = n,
+                             .attrs = n->attrs,
+                             .syms = s->syms,
+                             .arena = &s->facts,
+                             .in = in,
+                             .out = out,
+                             .n_in = n->n_in,
+                             .n_out = n->n_out,
+                             .graph = infer_graph,
+                             .fresh = &n->fresh};
     memset(in, 0, (size_t)n->n_in * sizeof *in);
     int r = gather_inputs(n, in, e);
     if (r == 0)
         r = infer_one(&d.infer, e);
     if (r) {
-        if (!*placed)
+        if (!w->placed)
             put_place(&d.infer, r, e);
-        *placed = true;
+        w->placed = true;
         return r;
     }
     n->late = d.infer.late;
@@ -298,10 +317,10 @@ static int infer_node(struct node *n, bool *placed, struct err *e)
     return 0;
 }
 
-static int infer_nodes(struct graph *g, bool *placed, struct err *e)
+static int infer_nodes(struct graph *g, struct sweep *w, struct err *e)
 {
     for (struct node *n = g->first; n; n = n->next) {
-        int r = infer_node(n, placed, e);
+        int r = infer_node(n, w, e);
         if (r)
             return r;
     }
@@ -345,7 +364,7 @@ static void forget(struct graph *g)
 int graph_infer(struct graph *main, struct err *e)
 {
     struct graph_shared *s = main->shared;
-    bool placed = false;
+    struct sweep w = {.left = ((uint64_t)s->n_nodes + 16) * REPEATS_MAX};
     arena_clear(&s->facts);
     arena_init(&s->facts, s->budget);
     s->sweep++;
@@ -354,13 +373,13 @@ int graph_infer(struct graph *main, struct err *e)
         if (main->inputs[i]->fact.type.kind == TYPE_UNKNOWN)
             return err_set(e, ERR_MODEL, "input '%.80s' has no type", main->inputs[i]->name);
     }
-    return infer_nodes(main, &placed, e);
+    return infer_nodes(main, &w, e);
 }
 
-/* ---- run time --------------------------------------------------------------------------------- */
+/* ---- run time -------------------------------------------------------------------------------- */
 
-static int run_graph(struct infer *c, struct graph *g, const struct fact *in, int n_in, struct fact *out,
-                     int n_out, struct err *e)
+static int run_graph(struct infer *c, struct graph *g, const struct fact *in, int n_in,
+                     struct fact *out, int n_out, struct err *e)
 {
     return err_set(e, ERR_INTERNAL, "a subgraph cannot be inferred at run time");
 }
@@ -379,7 +398,8 @@ static int set_kind(struct type *t, const struct value *v, struct arena *scratch
     } else if (v->kind == VALUE_MAP) {
         t->kind = TYPE_MAP;
         t->dtype = v->map->keys.dtype;
-        elem->dtype = v->map->values.kind == VALUE_TENSOR ? v->map->values.tensor.dtype : DTYPE_NONE;
+        elem->dtype =
+            v->map->values.kind == VALUE_TENSOR ? v->map->values.tensor.dtype : DTYPE_NONE;
     }
     return 0;
 }
@@ -425,8 +445,14 @@ int node_infer_run(const struct node *n, struct value *const *in, struct fact *o
         return r;
     for (int o = 0; o < n->n_out; o++)
         out[o] = (struct fact){0};
-    struct infer c = {.node = n, .attrs = n->attrs, .arena = scratch, .in = list, .out = out,
-                      .n_in = n->n_in, .n_out = n->n_out, .graph = run_graph};
+    struct infer c = {.node = n,
+                      .attrs = n->attrs,
+                      .arena = scratch,
+                      .in = list,
+                      .out = out,
+                      .n_in = n->n_in,
+                      .n_out = n->n_out,
+                      .graph = run_graph};
     r = infer_one(&c, e);
     *late = c.late;
     return r ? put_place(&c, r, e) : 0;

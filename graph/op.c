@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What operators call in their infer functions. The same code serves symbols (at load) and numbers (at
- * run time, where c->syms is NULL). */
+/* What operators call in their infer functions. The same code serves symbols (at load) and numbers
+ * (at run time, where c->syms is NULL). */
 #include "graph/op.h"
 
 #include <string.h>
@@ -23,7 +23,7 @@ static const char *print_dims(const struct infer *c, const struct type *t, char 
     return type_print(&plain, c->syms, buf, size);
 }
 
-/* ---- inputs ----------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 /* Numbers that look like handles of expressions are not carried: nothing can use such values. */
 static int64_t plain(int64_t v)
@@ -114,14 +114,16 @@ int infer_same_dtype(const struct infer *c, int i, int j, struct err *e)
 int infer_axis(int64_t axis, int rank, int *out, struct err *e)
 {
     if (axis < -rank || axis >= rank)
-        return err_set(e, ERR_MODEL, "axis %lld is outside a shape of rank %d", (long long)axis, rank);
+        return err_set(e, ERR_MODEL, "axis %lld is outside a shape of rank %d", (long long)axis,
+                       rank);
     *out = (int)(axis < 0 ? axis + rank : axis);
     return 0;
 }
 
-/* ---- broadcasting ----------------------------------------------------------------------------- */
+/* ---- broadcasting ---------------------------------------------------------------------------- */
 
-/* One dim into another; false if they certainly do not fit. Numbers are settled here, without a call. */
+/* One dim into another; false if they certainly do not fit. Numbers are settled here, without a
+ * call. */
 static bool broadcast_dim(struct infer *c, int64_t *into, int64_t d)
 {
     if (*into == d || d == 1)
@@ -168,9 +170,10 @@ int infer_broadcast(struct infer *c, int first, int count, int *rank, int64_t *d
     return 0;
 }
 
-/* ---- outputs ---------------------------------------------------------------------------------- */
+/* ---- outputs --------------------------------------------------------------------------------- */
 
-int infer_set(struct infer *c, int o, enum dtype dtype, int rank, const int64_t *dims, struct err *e)
+int infer_set(struct infer *c, int o, enum dtype dtype, int rank, const int64_t *dims,
+              struct err *e)
 {
     if (o >= c->n_out)
         return 0;

@@ -6,7 +6,7 @@
 
 #include "graph/op.h"
 
-/* ---- types and nodes, into bounded buffers ----------------------------------------------------- */
+/* ---- types and nodes, into bounded buffers --------------------------------------------------- */
 
 /* A piece at the end of a bounded buffer, cut where it does not fit. */
 static void PRINTF_LIKE(4, 5) add(char *buf, size_t size, size_t *n, const char *fmt, ...)
@@ -21,7 +21,8 @@ static void PRINTF_LIKE(4, 5) add(char *buf, size_t size, size_t *n, const char 
     *n = *n < size ? *n : size - 1;
 }
 
-static void add_tensor(const struct type *t, const struct syms *s, char *buf, size_t size, size_t *n)
+static void add_tensor(const struct type *t, const struct syms *s, char *buf, size_t size,
+                       size_t *n)
 {
     add(buf, size, n, "%s", t->dtype == DTYPE_NONE ? "" : dtype_name(t->dtype));
     if (t->rank < 0) {
@@ -46,7 +47,7 @@ static void add_tensor(const struct type *t, const struct syms *s, char *buf, si
 const char *type_print(const struct type *t, const struct syms *s, char *buf, size_t size)
 {
     static const char *const kinds[] = {
-        [TYPE_UNKNOWN] = "?", [TYPE_SPARSE] = "sparse(", [TYPE_SEQUENCE] = "sequence(",
+        [TYPE_UNKNOWN] = "?",          [TYPE_SPARSE] = "sparse(", [TYPE_SEQUENCE] = "sequence(",
         [TYPE_OPTIONAL] = "optional(", [TYPE_MAP] = "map(",
     };
     size_t n = 0;
@@ -85,7 +86,7 @@ const char *node_describe(const struct node *n, char *buf, size_t size)
     return buf;
 }
 
-/* ---- text that grows -------------------------------------------------------------------------- */
+/* ---- text that grows ------------------------------------------------------------------------- */
 
 struct text {
     struct budget *budget;
@@ -131,7 +132,8 @@ static char *finish(struct text *t)
     return NULL;
 }
 
-/* A name from a file on one line; without one, %id. `quote` also guards what ends a quoted string. */
+/* A name from a file on one line; without one, %id. `quote` also guards what ends a quoted string.
+ */
 static void put_name(struct text *t, const struct graph_value *v, bool quote)
 {
     char name[128];
@@ -210,7 +212,7 @@ char *graph_print(const struct graph *g, struct err *e)
     return finish(&t);
 }
 
-/* ---- Graphviz --------------------------------------------------------------------------------- */
+/* ---- Graphviz -------------------------------------------------------------------------------- */
 
 /* The point where a value is made: its node, or a point of its own for inputs and so on. */
 static void dot_source(struct text *t, const struct graph_value *v)

@@ -5,8 +5,8 @@
 
 #include "graph/graph.h"
 
-/* A node on the way down, and which of the values that it needs come next: first its inputs, then what
- * its subgraphs capture. */
+/* A node on the way down, and which of the values that it needs come next: first its inputs, then
+ * what its subgraphs capture. */
 struct frame {
     struct node *node;
     int in, graph;

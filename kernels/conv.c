@@ -7,7 +7,7 @@
 #include "kernels/patch.h"
 
 /* Depthwise blocks: outputs of a row taken together, and floats of lines laid out at a time. */
-enum { STRIP = 1024, LINES_MAX = 16384 };
+enum { STRIP = 2048, LINES_MAX = 16384 };
 
 static size_t divide_up(size_t a, size_t b)
 {
@@ -301,31 +301,69 @@ static void gemm_task_run(const struct conv_f32 *c, const struct conv_f32_args *
     } while (p < c->k);
 }
 
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Lines are short: loops of their own cost less than calls of memset() and memcpy(). */
+static inline void zeros_fill(float *to, size_t n)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        *(quad *)(to + i) = (quad){0};
+    for (; i < n; i++)
+        to[i] = 0;
+}
+
+static inline void floats_copy(float *restrict to, const float *restrict from, size_t n)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        *(quad *)(to + i) = *(const quad *)(from + i);
+    for (; i < n; i++)
+        to[i] = from[i];
+}
+
+/* to[i] = from[2 * i], without reading from[2 * n - 1]. */
+static inline void floats_halve(float *restrict to, const float *restrict from, size_t n)
+{
+    size_t i = 0;
+    for (; i + 5 <= n; i += 4) {
+        const quad low = *(const quad *)(from + 2 * i), high = *(const quad *)(from + 2 * i + 4);
+        const quad even = {low[0], low[2], high[0], high[2]};
+        *(quad *)(to + i) = even;
+    }
+    for (; i < n; i++)
+        to[i] = from[2 * i];
+}
+
 /* One line of input from x on (which may be negative), in phases, zeros outside of the image's row;
  * `row` is NULL for a row outside. */
-static void line_fill(const float *row, int64_t width, int64_t x, size_t stride, size_t phase,
-                      float *line)
+static void line_fill(const float *row, int64_t width, int64_t x, const struct lines *l,
+                      size_t stride, float *line)
 {
-    for (size_t p = 0; p < stride; p++, line += phase) {
+    const int64_t step = (int64_t)stride, phase = (int64_t)l->phase;
+
+    for (int64_t p = 0; p < step && row; p++, line += phase) {
         /* Element i is input x + p + i * stride: inside for i in [from, to). */
-        const int64_t first = x + (int64_t)p, step = (int64_t)stride;
+        const int64_t first = x + p;
         int64_t from = first < 0 ? (-first + step - 1) / step : 0;
         int64_t to = first < width ? (width - first + step - 1) / step : 0;
-        from = from < (int64_t)phase ? from : (int64_t)phase;
-        to = row ? (to < (int64_t)phase ? to : (int64_t)phase) : 0;
-        if (to <= from) {
-            memset(line, 0, phase * sizeof(float));
-            continue;
-        }
-        memset(line, 0, (size_t)from * sizeof(float));
-        if (stride == 1) {
-            memcpy(line + from, row + first + from, (size_t)(to - from) * sizeof(float));
-        } else {
-            for (int64_t i = from; i < to; i++)
-                line[i] = row[first + i * step];
-        }
-        memset(line + to, 0, (phase - (size_t)to) * sizeof(float));
+        from = from < phase ? from : phase;
+        to = to < phase ? to : phase;
+        to = to > from ? to : from;
+        const size_t count = (size_t)(to - from);
+        const float *in = row + (count > 0 ? first + from * step : 0);
+        zeros_fill(line, (size_t)from);
+        if (stride == 1)
+            floats_copy(line + from, in, count);
+        else if (stride == 2)
+            floats_halve(line + from, in, count);
+        else
+            for (size_t i = 0; i < count; i++)
+                line[(size_t)from + i] = in[i * stride];
+        zeros_fill(line + to, (size_t)(phase - to));
     }
+    if (!row)
+        zeros_fill(line, l->length);
 }
 
 /* The lines of output rows [y0, y0 + rows) at depth z and of the columns from `column` on. */
@@ -341,20 +379,21 @@ static void lines_fill(const struct conv_f32 *c, const struct lines *l, const fl
             const int64_t iy = y0 * s->stride[1] - s->pad[1] + (int64_t)i;
             const bool inside = iz >= 0 && iz < s->in[0] && iy >= 0 && iy < s->in[1];
             line_fill(inside ? x + (iz * s->in[1] + iy) * s->in[2] : NULL, s->in[2],
-                      column * s->stride[2] - s->pad[2], (size_t)s->stride[2], l->phase,
+                      column * s->stride[2] - s->pad[2], l, (size_t)s->stride[2],
                       scratch + ((size_t)kz * l->count + i) * l->length);
         }
     }
 }
 
-/* Output rows [from, to) of all depths, of one group of one image. */
-static void channel_run(const struct conv_f32 *c, const struct conv_f32_args *args, size_t n,
-                        size_t g, size_t from, size_t to, float *scratch)
+/* Output rows [from, to) of all depths, of one group; groups are counted over all images. */
+static void channel_run(const struct conv_f32 *c, const struct conv_f32_args *args,
+                        const struct lines *lines, size_t group, size_t from, size_t to,
+                        float *scratch)
 {
     const struct conv_shape *s = &c->shape;
-    const struct lines l = lines_pick(c);
+    const struct lines l = *lines;
     const size_t height = (size_t)s->out[1], width = (size_t)s->out[2];
-    const size_t group = n * (size_t)s->groups + g;
+    const size_t g = group % (size_t)s->groups;
     const struct dwconv_f32_kernel *kernel = dwconv_f32_pick();
     struct dwconv_f32_tile t = {
         .x = scratch, .x_row = (size_t)s->stride[1] * l.length, .z_step = l.count * l.length,
@@ -397,7 +436,8 @@ void conv_f32_run(const struct conv_f32 *c, const struct conv_f32_args *args, si
     const size_t rows = (size_t)c->shape.out[0] * (size_t)c->shape.out[1];
     const size_t n = task / c->pixel_count / c->row_count;
     const size_t last = least((block + 1) * c->row_block, (size_t)c->shape.groups);
+    const struct lines lines = lines_pick(c);
     for (size_t g = block * c->row_block; g < last; g++)
-        channel_run(c, args, n, g, part * c->pixel_block,
+        channel_run(c, args, &lines, n * (size_t)c->shape.groups + g, part * c->pixel_block,
                     least((part + 1) * c->pixel_block, rows), scratch);
 }

@@ -5,10 +5,11 @@
 #include "kernels/x86/dwconv.h"
 #endif
 
+enum { STRIP = 16 };
+
 /* Tap after tap over a strip of outputs, which the compiler can vectorise. */
 static void strip_run(const struct dwconv_f32_tile *t, size_t r, size_t j, size_t n)
 {
-    enum { STRIP = 32 };
     float sum[STRIP] = {0};
     const float *w = t->w;
 
@@ -35,8 +36,8 @@ static void strip_run(const struct dwconv_f32_tile *t, size_t r, size_t j, size_
 static void dwconv_f32_c(const struct dwconv_f32_tile *t)
 {
     for (size_t r = 0; r < t->rows; r++)
-        for (size_t j = 0; j < t->n; j += 32)
-            strip_run(t, r, j, t->n - j < 32 ? t->n - j : 32);
+        for (size_t j = 0; j < t->n; j += STRIP)
+            strip_run(t, r, j, t->n - j < STRIP ? t->n - j : STRIP);
 }
 
 const struct dwconv_f32_kernel dwconv_f32_kernels[] = {

@@ -17,7 +17,7 @@
 
 #include "kernels/cpu.h"
 
-enum { DWCONV_SLACK = 64 };
+enum { DWCONV_SLACK = 16 };
 
 struct dwconv_f32_tile {
     const float *x, *w;

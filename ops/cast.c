@@ -3,12 +3,15 @@
  *
  * Two types meet in one of three wide ones: int64 between integers (higher bits are cut), f32 or f64 where
  * a float takes part, so that a value is rounded once. Where one of the two is the wide type itself,
- * nothing is stored in between. Floats out of an integer type's range saturate, NaN gives 0.
+ * nothing is stored in between, and some pairs have kernels. What a float out of an integer type's range
+ * becomes, ONNX leaves open: here the low bits of its whole part, or the least integer where a kernel
+ * says so.
  */
 #include <math.h>
 #include <string.h>
 
 #include "graph/attrs.h"
+#include "kernels/cast.h"
 #include "ops/number_text.h"
 #include "ops/span.h"
 
@@ -46,24 +49,23 @@ static void store_f8(enum dtype t, uint8_t *out, const float *in, int64_t n, str
         out[i] = t == DTYPE_F8E8M0 ? f32_to_e8m0(in[i], how) : dtype_f32_to_f8(t, in[i], how.saturate);
 }
 
-enum wide_way { WIDE_NONZERO, WIDE_I64, WIDE_F32, WIDE_F64, WIDE_I64_F32 };
+enum wide_way { WIDE_NONZERO, WIDE_TRUNCATE, WIDE_I64, WIDE_F32, WIDE_F64 };
 
-/* Where the types meet. Integers to f32 go straight from 64 bits: by way of f64 they would round twice. */
+/* Where the types meet. Integers go to f32 at once: by way of f64 they would round twice. */
 static enum wide_way wide_of(enum dtype from, enum dtype to)
 {
     bool from_float = dtype_is_float(from), to_float = dtype_is_float(to);
     if (to == DTYPE_BOOL)
         return WIDE_NONZERO;
-    if (!from_float && !to_float)
-        return WIDE_I64;
+    if (!to_float)
+        return from_float ? WIDE_TRUNCATE : WIDE_I64;
     if (!from_float && (to == DTYPE_F32 || dtype_bits(to) <= 8))
-        return WIDE_I64_F32;
+        return WIDE_F32;
     return !from_float || from == DTYPE_F64 || to == DTYPE_F64 ? WIDE_F64 : WIDE_F32;
 }
 
 union wide {
     int64_t i64[CHUNK_ELEMS];
-    uint64_t u64[CHUNK_ELEMS];
     double f64[CHUNK_ELEMS];
     float f32[CHUNK_ELEMS];
 };
@@ -91,20 +93,19 @@ static void chunk_nonzero(const struct tensor *in, uint8_t *out, int64_t first, 
     }
 }
 
-/* 64-bit integers to f32 types. */
-static void chunk_i64_f32(const struct tensor *in, struct tensor *out, int64_t first, int64_t n,
-                          struct cast_how how)
+/* Towards zero, then the low bits, as between integers; beyond 64 bits the nearest, NaN is 0. */
+static void store_truncated(const double *in, struct tensor *out, int64_t first, int64_t n)
 {
-    union wide w;
-    float f[CHUNK_ELEMS];
-    elems_to_i64(in->dtype, in->data, first, n, w.i64);
-    if (in->dtype == DTYPE_U64)
-        for (int64_t i = 0; i < n; i++)
-            f[i] = (float)w.u64[i];
-    else
-        for (int64_t i = 0; i < n; i++)
-            f[i] = (float)w.i64[i];
-    store_f32(out, first, n, f, how);
+    bool is_u64 = out->dtype == DTYPE_U64;
+    int64_t v[CHUNK_ELEMS];
+    for (int64_t i = 0; i < n; i++) {
+        double x = in[i];
+        if (x >= 0x1p63)
+            v[i] = !is_u64 ? INT64_MAX : x < 0x1p64 ? (int64_t)(uint64_t)x : -1;
+        else
+            v[i] = x >= -0x1p63 ? (int64_t)x : x < 0 ? INT64_MIN : 0;
+    }
+    elems_from_i64(out->dtype, out->data, first, n, v);
 }
 
 /* At most CHUNK_ELEMS elements. */
@@ -116,8 +117,9 @@ static void cast_chunk(const struct tensor *in, struct tensor *out, int64_t firs
     case WIDE_NONZERO:
         chunk_nonzero(in, tensor_at(out, first), first, n);
         break;
-    case WIDE_I64_F32:
-        chunk_i64_f32(in, out, first, n, how);
+    case WIDE_TRUNCATE:
+        elems_to_f64(in->dtype, in->data, first, n, w.f64);
+        store_truncated(w.f64, out, first, n);
         break;
     case WIDE_I64:
         elems_to_i64(in->dtype, in->data, first, n, w.i64);
@@ -138,12 +140,35 @@ static void cast_chunk(const struct tensor *in, struct tensor *out, int64_t firs
     }
 }
 
+/* The kernel for a pair of types, CAST_COUNT if there is none. */
+static enum cast_op kernel_of(enum dtype from, enum dtype to)
+{
+    static const struct {
+        enum dtype from, to;
+        enum cast_op op;
+    } rows[] = {
+        {DTYPE_F32, DTYPE_F16, CAST_F32_F16}, {DTYPE_F16, DTYPE_F32, CAST_F16_F32},
+        {DTYPE_F32, DTYPE_BF16, CAST_F32_BF16}, {DTYPE_BF16, DTYPE_F32, CAST_BF16_F32},
+        {DTYPE_I32, DTYPE_F32, CAST_I32_F32}, {DTYPE_I64, DTYPE_F32, CAST_I64_F32},
+        {DTYPE_U8, DTYPE_F32, CAST_U8_F32}, {DTYPE_BOOL, DTYPE_F32, CAST_U8_F32},
+        {DTYPE_I8, DTYPE_F32, CAST_I8_F32}, {DTYPE_F32, DTYPE_I32, CAST_F32_I32},
+        {DTYPE_F32, DTYPE_I64, CAST_F32_I64},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].from == from && rows[i].to == to)
+            return rows[i].op;
+    return CAST_COUNT;
+}
+
 /* Whole spans without a store in between, where one of the types is the wide one. */
 static bool cast_direct(const struct tensor *in, struct tensor *out, struct span s)
 {
+    enum cast_op kernel = kernel_of(in->dtype, out->dtype);
     enum wide_way wide = wide_of(in->dtype, out->dtype);
     int64_t n = s.last - s.first;
-    if (wide == WIDE_F32 && out->dtype == DTYPE_F32)
+    if (kernel != CAST_COUNT)
+        cast_pick(kernel)(tensor_at(in, s.first), tensor_at(out, s.first), (size_t)n);
+    else if (wide == WIDE_F32 && out->dtype == DTYPE_F32)
         elems_to_f32(in->dtype, in->data, s.first, n, tensor_at(out, s.first));
     else if (wide == WIDE_F32 && in->dtype == DTYPE_F32 &&
              !(dtype_is_float(out->dtype) && dtype_bits(out->dtype) <= 8))
@@ -176,8 +201,10 @@ static int from_strings(const struct tensor *in, struct tensor *out, struct span
             *(uint8_t *)p = v.is_int ? v.bits != 0 : v.f64 != 0;
         else if (t == DTYPE_F32 || (dtype_is_float(t) && dtype_bits(t) <= 8))
             store_f32(out, i, 1, &v.f32, how);
-        else if (dtype_is_float(t) || !v.is_int)
+        else if (dtype_is_float(t))
             elems_from_f64(t, out->data, i, 1, &v.f64);
+        else if (!v.is_int)
+            store_truncated(&v.f64, out, i, 1);
         else
             dtype_store_i64(t, p, (int64_t)v.bits);
     }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- tasks ------------------------------------------------------------------------------------ */
+/* ---- tasks ----------------------------------------------------------------------------------- */
 
 int64_t tasks_for(int64_t n, int64_t cost)
 {
@@ -17,19 +17,19 @@ int64_t tasks_for(int64_t n, int64_t cost)
     return tasks < n ? tasks : n;
 }
 
-/* ---- dtypes ----------------------------------------------------------------------------------- */
+/* ---- dtypes ---------------------------------------------------------------------------------- */
 
 /* The types that C has: X(dtype, C type, least and largest as int64_t). u64 is apart. */
-#define C_INTS(X)                        \
-    X(DTYPE_I8, int8_t, INT8_MIN, INT8_MAX)     \
-    X(DTYPE_U8, uint8_t, 0, UINT8_MAX)          \
-    X(DTYPE_I16, int16_t, INT16_MIN, INT16_MAX) \
-    X(DTYPE_U16, uint16_t, 0, UINT16_MAX)       \
-    X(DTYPE_I32, int32_t, INT32_MIN, INT32_MAX) \
-    X(DTYPE_U32, uint32_t, 0, UINT32_MAX)       \
-    X(DTYPE_U4, uint8_t, 0, 15)                 \
-    X(DTYPE_I4, int8_t, -8, 7)                  \
-    X(DTYPE_U2, uint8_t, 0, 3)                  \
+#define C_INTS(X)                                                                                  \
+    X(DTYPE_I8, int8_t, INT8_MIN, INT8_MAX)                                                        \
+    X(DTYPE_U8, uint8_t, 0, UINT8_MAX)                                                             \
+    X(DTYPE_I16, int16_t, INT16_MIN, INT16_MAX)                                                    \
+    X(DTYPE_U16, uint16_t, 0, UINT16_MAX)                                                          \
+    X(DTYPE_I32, int32_t, INT32_MIN, INT32_MAX)                                                    \
+    X(DTYPE_U32, uint32_t, 0, UINT32_MAX)                                                          \
+    X(DTYPE_U4, uint8_t, 0, 15)                                                                    \
+    X(DTYPE_I4, int8_t, -8, 7)                                                                     \
+    X(DTYPE_U2, uint8_t, 0, 3)                                                                     \
     X(DTYPE_I2, int8_t, -2, 1)
 
 static const char *at(enum dtype t, const void *p, int64_t i)
@@ -77,10 +77,10 @@ void elems_to_f32(enum dtype t, const void *p, int64_t first, int64_t n, float *
         for (int64_t i = 0; i < n; i++)
             out[i] = dtype_bf16_to_f32(((const uint16_t *)in)[i]);
         break;
-#define X(word, type, low, high)                     \
-    case word:                                       \
-        for (int64_t i = 0; i < n; i++)              \
-            out[i] = (float)((const type *)in)[i];   \
+#define X(word, type, low, high)                                                                   \
+    case word:                                                                                     \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            out[i] = (float)((const type *)in)[i];                                                 \
         break;
         C_INTS(X)
         X(DTYPE_I64, int64_t, , )
@@ -118,10 +118,10 @@ void elems_from_f32(enum dtype t, void *p, int64_t first, int64_t n, const float
         for (int64_t i = 0; i < n; i++)
             out[i] = in[i] != 0;
         break;
-#define X(word, type, low, high)                                      \
-    case word:                                                        \
-        for (int64_t i = 0; i < n; i++)                               \
-            ((type *)out)[i] = (type)truncate_f64(in[i], low, high);  \
+#define X(word, type, low, high)                                                                   \
+    case word:                                                                                     \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            ((type *)out)[i] = (type)truncate_f64(in[i], low, high);                               \
         break;
         C_INTS(X)
         X(DTYPE_I64, int64_t, INT64_MIN, INT64_MAX)
@@ -153,10 +153,10 @@ void elems_to_f64(enum dtype t, const void *p, int64_t first, int64_t n, double 
         for (int64_t i = 0; i < n; i++)
             out[i] = dtype_bf16_to_f32(((const uint16_t *)in)[i]);
         break;
-#define X(word, type, low, high)                     \
-    case word:                                       \
-        for (int64_t i = 0; i < n; i++)              \
-            out[i] = (double)((const type *)in)[i];  \
+#define X(word, type, low, high)                                                                   \
+    case word:                                                                                     \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            out[i] = (double)((const type *)in)[i];                                                \
         break;
         C_INTS(X)
         X(DTYPE_I64, int64_t, , )
@@ -186,10 +186,10 @@ void elems_from_f64(enum dtype t, void *p, int64_t first, int64_t n, const doubl
         for (int64_t i = 0; i < n; i++)
             out[i] = in[i] != 0;
         break;
-#define X(word, type, low, high)                                      \
-    case word:                                                        \
-        for (int64_t i = 0; i < n; i++)                               \
-            ((type *)out)[i] = (type)truncate_f64(in[i], low, high);  \
+#define X(word, type, low, high)                                                                   \
+    case word:                                                                                     \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            ((type *)out)[i] = (type)truncate_f64(in[i], low, high);                               \
         break;
         C_INTS(X)
         X(DTYPE_I64, int64_t, INT64_MIN, INT64_MAX)
@@ -218,10 +218,10 @@ void elems_to_i64(enum dtype t, const void *p, int64_t first, int64_t n, int64_t
         for (int64_t i = 0; i < n; i++)
             out[i] = in[i] != 0;
         break;
-#define X(word, type, low, high)                \
-    case word:                                  \
-        for (int64_t i = 0; i < n; i++)         \
-            out[i] = ((const type *)in)[i];     \
+#define X(word, type, low, high)                                                                   \
+    case word:                                                                                     \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            out[i] = ((const type *)in)[i];                                                        \
         break;
         C_INTS(X)
 #undef X
@@ -231,8 +231,8 @@ void elems_to_i64(enum dtype t, const void *p, int64_t first, int64_t n, int64_t
     }
 }
 
-/* To a double that rounds on, to few bits, as the integer itself would: what does not fit in 53 bits is
- * rounded to odd. */
+/* To a double that rounds on, to few bits, as the integer itself would: what does not fit in 53
+ * bits is rounded to odd. */
 static double to_odd_f64(int64_t v)
 {
     if (v > -(INT64_C(1) << 53) && v < INT64_C(1) << 53)
@@ -254,10 +254,10 @@ void elems_from_i64(enum dtype t, void *p, int64_t first, int64_t n, const int64
         for (int64_t i = 0; i < n; i++)
             out[i] = in[i] != 0;
         break;
-#define X(word, type)                           \
-    case word:                                  \
-        for (int64_t i = 0; i < n; i++)         \
-            ((type *)out)[i] = (type)in[i];     \
+#define X(word, type)                                                                              \
+    case word:                                                                                     \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            ((type *)out)[i] = (type)in[i];                                                        \
         break;
         X(DTYPE_I8, int8_t)
         X(DTYPE_U8, uint8_t)
@@ -295,7 +295,7 @@ double tensor_float(const struct tensor *t, int64_t i)
     return v;
 }
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 int norm_index(int64_t i, int64_t n, const char *what, int64_t *out, struct err *e)
 {

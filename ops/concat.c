@@ -82,7 +82,7 @@ static int concat_infer(struct infer *c, struct err *e)
         if (sym_is_unknown(dims[k]))
             dims[k] = infer_fresh(c);
     r = infer_set(c, 0, infer_dtype(c, 0), rank, dims, e);
-    if (!r && rank == 1 && all)
+    if (!r && rank == 1 && all && c->syms)
         join_elems(c);
     return r;
 }

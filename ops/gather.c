@@ -60,7 +60,7 @@ static int gather_infer(struct infer *c, struct err *e)
     for (int i = axis + 1; i < rank; i++)
         dims[n++] = infer_dim(c, 0, i);
     r = infer_set(c, 0, infer_dtype(c, 0), n, dims, e);
-    if (!r && rank == 1)
+    if (!r && rank == 1 && c->syms)
         pick_elems(c);
     return r;
 }

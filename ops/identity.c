@@ -19,6 +19,6 @@ static int identity_infer(struct infer *c, struct err *e)
 
 const struct op op_identity = {
     .domain = "", .name = "Identity", .since = 1,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_VIEW,
+    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_VIEW | OP_VALUES,
     .infer = identity_infer,
 };

@@ -29,7 +29,7 @@ int64_t layout_dim(struct infer *c, int64_t elem)
 void layout_pass_elems(struct infer *c)
 {
     int64_t n;
-    const int64_t *elems = infer_elems(c, 0, &n);
+    const int64_t *elems = c->syms ? infer_elems(c, 0, &n) : NULL;
     if (elems)
         infer_set_elems(c, 0, elems, n);
 }
@@ -38,7 +38,7 @@ void layout_move_elems(struct infer *c, int rank, const int64_t *dims, const int
                        int64_t offset)
 {
     int64_t n, count = 1, out[FACT_ELEMS_MAX];
-    const int64_t *elems = infer_elems(c, 0, &n);
+    const int64_t *elems = c->syms ? infer_elems(c, 0, &n) : NULL;
     for (int i = 0; i < rank && elems; i++) {
         if (!sym_is_number(dims[i]) || dims[i] > FACT_ELEMS_MAX)
             return;

@@ -14,7 +14,8 @@
 
 /* A dim that contents name: the element itself, or a fresh dim where it is unknown or may be negative. */
 int64_t layout_dim(struct infer *c, int64_t elem);
-/* The contents of output 0 are those of input 0, in order. */
+/* The contents of output 0 are those of input 0, in order. As everything about contents here, nothing at
+ * run time: the elements themselves follow then. */
 void layout_pass_elems(struct infer *c);
 /* Output 0, of numeric dims, reads the contents of input 0 at these strides from `offset` on. */
 void layout_move_elems(struct infer *c, int rank, const int64_t *dims, const int64_t *strides,

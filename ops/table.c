@@ -7,12 +7,12 @@
 #include "graph/op.h"
 #include "ops/copy.h"
 
-#define OP(row) extern const struct op op_##row;
+#define OP(row) extern const struct op row;
 #include "ops/ops.def"
 #undef OP
 
 static const struct op *const rows[] = {
-#define OP(row) &op_##row,
+#define OP(row) &row,
 #include "ops/ops.def"
 #undef OP
     &op_copy_to_device,

@@ -215,14 +215,14 @@ static const struct attr variadic_attr_rows[] = {
     {NULL},
 };
 
-#define VARIADIC(word, onnx_name, op, mean, elem)                                                      \
+#define VARIADIC(word, onnx_name, binary, mean, elem)                                                  \
     static int word##_infer(struct infer *c, struct err *e)                                            \
     {                                                                                                  \
         return variadic_infer(c, mean ? DT_FLOATS : DT_NUMERIC, elem, e);                              \
     }                                                                                                  \
     static int word##_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)       \
     {                                                                                                  \
-        return fold_run(c, op, mean, begin, end, e);                                                   \
+        return fold_run(c, binary, mean, begin, end, e);                                               \
     }                                                                                                  \
     const struct op op_##word = {                                                                      \
         .domain = "", .name = onnx_name, .since = 1,                                                   \

@@ -20,7 +20,7 @@ struct infer_cancel {
     atomic_bool flag;
 };
 
-enum { PLANS_MAX = 32, CONTEXTS_MAX = 16 };
+enum { PLANS_MAX = 32, CONTEXTS_MAX = 16, RUN_SYMBOLS_MAX = 256 };
 
 struct pack {
     struct pack *next;
@@ -54,7 +54,7 @@ struct infer_model {
     struct context *idle[CONTEXTS_MAX];
     int n_idle;
     size_t idle_bytes;
-    uint64_t runs, plans_made, contexts;
+    uint64_t runs, plans_made, contexts, arena_bytes;
     double plan_ms, dims_ms;
 };
 

@@ -5,7 +5,6 @@
 
 #include "runtime/model.h"
 
-enum { SYMBOLS_MAX = 256, PORTS_STACK = 64 };
 
 /* ---- inputs and symbols ------------------------------------------------------------------------ */
 
@@ -108,7 +107,7 @@ static void keep_plan(struct infer_model *m, struct plan *p)
 /* A plan for the buckets around these numbers, or for exactly these. */
 static struct plan *plan_for(struct infer_model *m, const int64_t *numbers, bool exact, struct err *e)
 {
-    struct range ranges[SYMBOLS_MAX];
+    struct range ranges[RUN_SYMBOLS_MAX];
     for (uint32_t i = 0; i < m->runnable.n_symbols; i++)
         ranges[i] = exact ? (struct range){numbers[i], numbers[i]} : range_bucket(numbers[i]);
     int64_t begin = clock_ns();
@@ -118,6 +117,7 @@ static struct plan *plan_for(struct infer_model *m, const int64_t *numbers, bool
         pthread_mutex_lock(&m->lock);
         m->plan_ms = (double)(clock_ns() - begin) / 1e6;
         m->plans_made++;
+        m->arena_bytes = p->arena_bytes[0] + p->arena_bytes[1];
         keep_plan(m, p);
         pthread_mutex_unlock(&m->lock);
     }
@@ -190,7 +190,7 @@ static int run_planned(struct infer_model *m, struct plan *p, const int64_t *num
 int model_run(struct infer_model *m, struct value *const *in, struct value *out, const struct stop *stop,
               struct trace *trace, struct err *e)
 {
-    int64_t numbers[SYMBOLS_MAX];
+    int64_t numbers[RUN_SYMBOLS_MAX];
     struct run_options o = {.threads = m->threads, .trace = trace};
     struct err local = {0};
     e = e ? e : &local;

@@ -72,13 +72,15 @@ static void square_3_2(const struct dwconv_f32_tile *t) { square_run(t, 3, 2); }
 static void square_5_1(const struct dwconv_f32_tile *t) { square_run(t, 5, 1); }
 static void square_5_2(const struct dwconv_f32_tile *t) { square_run(t, 5, 2); }
 
-static void general_row(const struct dwconv_f32_tile *t, size_t r, size_t j)
+/* `vectors` vectors of one output row, tap by tap. */
+INLINE void general_run(const struct dwconv_f32_tile *t, size_t r, size_t j, const unsigned vectors)
 {
     const size_t phase_step = t->dilation % t->stride, at_step = t->dilation / t->stride;
-    __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
-                     _mm256_setzero_ps()};
+    __m256 sum[4];
     const float *w = t->w;
 
+    UNROLL for (unsigned v = 0; v < vectors; v++)
+        sum[v] = _mm256_setzero_ps();
     for (size_t z = 0; z < t->kernel[0]; z++) {
         for (size_t y = 0; y < t->kernel[1]; y++) {
             const float *line = t->x + r * t->x_row + z * t->z_step + y * t->y_step + j;
@@ -86,7 +88,7 @@ static void general_row(const struct dwconv_f32_tile *t, size_t r, size_t j)
             for (size_t k = 0; k < t->kernel[2]; k++) {
                 const float *in = line + phase * t->phase + at;
                 const __m256 weight = _mm256_set1_ps(*w++);
-                UNROLL for (unsigned v = 0; v < 4; v++)
+                UNROLL for (unsigned v = 0; v < vectors; v++)
                     sum[v] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(in + v * LANES), sum[v]);
                 phase += phase_step;
                 at += at_step;
@@ -97,7 +99,7 @@ static void general_row(const struct dwconv_f32_tile *t, size_t r, size_t j)
             }
         }
     }
-    for (unsigned v = 0; v < 4 && j + v * LANES < t->n; v++)
+    UNROLL for (unsigned v = 0; v < vectors; v++)
         finish(t, sum[v], r, j + v * LANES);
 }
 
@@ -113,7 +115,11 @@ void dwconv_f32_avx2(const struct dwconv_f32_tile *t)
             (t->stride == 1 ? square_5_1 : square_5_2)(t);
         return;
     }
-    for (size_t r = 0; r < t->rows; r++)
-        for (size_t j = 0; j < t->n; j += 4 * LANES)
-            general_row(t, r, j);
+    for (size_t r = 0; r < t->rows; r++) {
+        size_t j = 0;
+        for (; j + 3 * LANES < t->n; j += 4 * LANES)
+            general_run(t, r, j, 4);
+        for (; j < t->n; j += LANES)
+            general_run(t, r, j, 1);
+    }
 }

@@ -12,6 +12,9 @@
 #define LEVEL_CPU CPU_AVX2
 #define LEVEL_NAME "avx2"
 
+/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+#define UNROLL _Pragma("GCC unroll 32")
+
 enum { LANES = 8 };
 
 typedef __m256 vf;
@@ -29,8 +32,18 @@ INLINE vm vm_first(size_t n)
 }
 INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
-INLINE vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vf_bits(vm_first(n))); }
-INLINE void vf_store_n(float *p, vf x, size_t n) { _mm256_maskstore_ps(p, vf_bits(vm_first(n)), x); }
+/* Masked stores are slow on some processors: none for whole vectors. */
+INLINE vf vf_load_n(const float *p, size_t n)
+{
+    return n >= LANES ? vf_load(p) : _mm256_maskload_ps(p, vf_bits(vm_first(n)));
+}
+INLINE void vf_store_n(float *p, vf x, size_t n)
+{
+    if (n >= LANES)
+        vf_store(p, x);
+    else
+        _mm256_maskstore_ps(p, vf_bits(vm_first(n)), x);
+}
 
 INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -85,4 +98,36 @@ INLINE vf vf_odd(vf a, vf b)
 {
     const __m256d x = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
     return _mm256_castpd_ps(_mm256_permute4x64_pd(x, 0xd8));
+}
+
+INLINE float vf_all_sum(vf x)
+{
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+}
+INLINE float vf_all_prod(vf x)
+{
+    __m128 y = _mm_mul_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_mul_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_mul_ss(y, _mm_movehdup_ps(y)));
+}
+INLINE float vf_all_min(vf x)
+{
+    __m128 y = _mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_min_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_min_ss(y, _mm_movehdup_ps(y)));
+}
+INLINE float vf_all_max(vf x)
+{
+    __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+}
+INLINE double vf_all_sum_double(vf x)
+{
+    const __m256d y = _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(x)),
+                                    _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)));
+    const __m128d z = _mm_add_pd(_mm256_castpd256_pd128(y), _mm256_extractf128_pd(y, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(z, _mm_unpackhi_pd(z, z)));
 }

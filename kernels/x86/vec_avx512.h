@@ -17,6 +17,9 @@
 #define LEVEL_CPU CPU_AVX512
 #define LEVEL_NAME "avx512"
 
+/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+#define UNROLL _Pragma("GCC unroll 32")
+
 enum { LANES = 16 };
 
 typedef __m512 vf;
@@ -87,4 +90,15 @@ INLINE vf vf_odd(vf a, vf b)
 {
     const vi at = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     return _mm512_permutex2var_ps(a, at, b);
+}
+
+/* All lanes together, by a fixed tree; the sum in double. */
+INLINE float vf_all_sum(vf x) { return _mm512_reduce_add_ps(x); }
+INLINE float vf_all_prod(vf x) { return _mm512_reduce_mul_ps(x); }
+INLINE float vf_all_min(vf x) { return _mm512_reduce_min_ps(x); }
+INLINE float vf_all_max(vf x) { return _mm512_reduce_max_ps(x); }
+INLINE double vf_all_sum_double(vf x)
+{
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+    return _mm512_reduce_add_pd(_mm512_add_pd(low, _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1))));
 }
