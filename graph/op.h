@@ -202,6 +202,7 @@ struct call_table {
     int (*graph)(struct call *c, int index, struct value *in, int n_in, struct value *out, int n_out,
                  struct err *e);
     int (*poll)(struct call *c, struct err *e);
+    void (*take)(struct call *c, int i, struct value *out);
 };
 
 struct call {
@@ -249,12 +250,19 @@ static inline int call_tasks(struct call *c, int64_t tasks, task_fn *fn, void *a
 {
     return c->table->tasks(c, tasks, fn, arg, e);
 }
-/* Run node->graphs[index]. `in` are borrowed for the duration; `out` are new references owned by the
- * caller (tensors own their storage). */
+/* Run node->graphs[index]. `in` are the caller's references, but the graph may take them over (call_take):
+ * those are VALUE_NONE afterwards. `out` are new references owned by the caller (tensors own their
+ * storage). */
 static inline int call_graph(struct call *c, int index, struct value *in, int n_in, struct value *out,
                              int n_out, struct err *e)
 {
     return c->table->graph(c, index, in, n_in, out, n_out, e);
+}
+/* Input i as a reference of the caller's own. If nobody reads it later it is moved, so that a sequence
+ * with one reference may be changed in place. */
+static inline void call_take(struct call *c, int i, struct value *out)
+{
+    c->table->take(c, i, out);
 }
 /* Deadline and cancel flag, at each trip of a loop. */
 static inline int call_poll(struct call *c, struct err *e)

@@ -151,6 +151,11 @@ int graph_passes(struct graph *main, struct pass_context *c, struct err *e)
 
 /* ---- for passes -------------------------------------------------------------------------------- */
 
+int pass_failed(const struct err *e)
+{
+    return e && e->code ? e->code : ERR_MEMORY;
+}
+
 bool pass_allow(struct pass_context *c)
 {
     if (c->limit && c->done == c->limit)
@@ -198,7 +203,7 @@ int pass_widen(struct node *n, int n_in, struct err *e)
     struct graph_value **in =
         arena_array(&n->graph->shared->arena, (size_t)n_in, sizeof *in, e);
     if (!in)
-        return ERR_MEMORY;
+        return pass_failed(e);
     if (n->n_in)
         memcpy(in, n->in, (size_t)n->n_in * sizeof *in);
     n->in = in;

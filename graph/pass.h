@@ -53,6 +53,8 @@ bool pass_on(int i); /* by default */
 
 /* ---- for passes -------------------------------------------------------------------------------- */
 
+/* The code of a failure that gave NULL. */
+int pass_failed(const struct err *e);
 /* One more rewrite is allowed, and is counted: the caller does it. */
 bool pass_allow(struct pass_context *c);
 /* Value `from` may become `to` everywhere without an Identity being put in its place. */

@@ -32,7 +32,11 @@ static int make_constant(struct graph_value *v, int64_t n, struct err *e)
     size_t size = dtype_size(t.dtype);
     for (int64_t i = 0; i < n; i++)
         dtype_store_i64(t.dtype, (char *)t.data + (size_t)i * size, f->elems[i]);
-    return graph_make_constant(v, &t, e);
+    if (v->producer->n_out == 1)
+        return graph_make_constant(v, &t, e);
+    /* A node with other outputs keeps this one: not every operator can do without it. */
+    struct graph_value *constant = graph_constant(v->graph, "", &t, e);
+    return constant ? graph_replace(v, constant, e) : pass_failed(e);
 }
 
 int pass_shapes(struct graph *g, struct pass_context *c, struct err *e)

@@ -5,6 +5,9 @@
  */
 #include "graph/pass.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "graph/attrs.h"
 #include "graph/match.h"
 
@@ -112,18 +115,24 @@ static int alone(const struct node *n)
     return n->n_in == 1 && has_in(n, 0) ? 0 : -1;
 }
 
-/* The operand that is left when the other one is all `neutral`. */
+/* A constant of one element that is exactly this number. */
+static bool is_exactly(const struct graph_value *v, double number)
+{
+    const struct tensor *t = match_constant(v);
+    if (!t || tensor_count(t) != 1 || !strchr("FIU", dtype_kind(t->dtype)))
+        return false;
+    double d = dtype_load_f64(t->dtype, t->data);
+    return d == number && signbit(d) == signbit(number);
+}
+
+/* The operand that is left when the other one is `neutral`. */
 static int arithmetic(const struct node *n, double neutral, bool either)
 {
     if (n->n_in != 2)
         return -1;
     for (int i = 0; i < 1 + either; i++)
-        if (same_type(n, i) && has_in(n, 1 - i) && match_number(n->in[1 - i], neutral)) {
-            const struct tensor *t = match_constant(n->in[1 - i]);
-            double v = dtype_load_f64(t->dtype, t->data);
-            /* match_number() allows for rounding; here the number must be exact. */
-            return v == neutral && tensor_count(t) == 1 ? i : -1;
-        }
+        if (same_type(n, i) && has_in(n, 1 - i) && is_exactly(n->in[1 - i], neutral))
+            return i;
     return -1;
 }
 

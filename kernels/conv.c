@@ -77,8 +77,8 @@ static double target_pick(const struct conv_f32 *c, double work, double lo, doub
     return target < lo * scale ? lo * scale : target > hi * scale ? hi * scale : target;
 }
 
-/* Pixels first, at least two panels; where that is more than enough work, output channels as well, but
- * at least 64, so that packing the patches again for each part costs little. */
+/* Pixels first, at least two panels; where that is more than enough work, output channels as well,
+ * but at least 64, so that packing the patches again for each part costs little. */
 static void gemm_tasks_pick(struct conv_f32 *c)
 {
     enum { PATCH_FLOATS = 98304, ROWS_MIN = 64 };
@@ -87,7 +87,7 @@ static void gemm_tasks_pick(struct conv_f32 *c)
     const double a_pixel = 2.0 * (double)c->group_rows * (double)(c->k + 1);
     const double work =
         a_pixel * (double)c->out_pixels * (double)c->shape.groups * (double)c->shape.batch;
-    const double target = target_pick(c, work, 5e6, 3e7);
+    const double target = target_pick(c, work, 3e6, 3e7);
     const size_t vectors = divide_up(c->out_pixels, lane);
     const size_t most_vectors = most(PATCH_FLOATS / (most(c->k_block, 1) * nr), 2) * 2;
     const double wanted = ceil(target / a_pixel / (double)lane);
@@ -114,7 +114,7 @@ static void depthwise_tasks_pick(struct conv_f32 *c)
     const double a_channel =
         2.0 * (double)c->group_rows * (double)c->taps * (double)(c->out_pixels + 1);
     const double target =
-        target_pick(c, a_channel * (double)groups * (double)c->shape.batch, 1e6, 1e7);
+        target_pick(c, a_channel * (double)groups * (double)c->shape.batch, 1e5, 5e6);
     const double many = ceil(target / a_channel);
     const double parts = fmin(ceil(a_channel / target), ceil((double)rows / 8));
 
@@ -183,6 +183,8 @@ struct lines {
     size_t columns, rows; /* outputs of a strip and of a band, at most */
     size_t phase, length; /* floats of a phase and of a line */
     size_t count;         /* lines a slice of depth */
+    size_t channel;       /* floats of all lines of a channel */
+    size_t channels;      /* channels laid out at a time */
 };
 
 static size_t lines_of(const struct conv_shape *s, size_t rows)
@@ -204,6 +206,10 @@ static struct lines lines_pick(const struct conv_f32 *c)
     while (l.rows > 4 && lines_of(s, l.rows) * l.length * (size_t)s->kernel[0] > LINES_MAX)
         l.rows = divide_up(l.rows, 2);
     l.count = lines_of(s, l.rows);
+    l.channel = l.count * l.length * (size_t)s->kernel[0];
+    /* Loads that overlap stores still in flight wait for them: with small images, many channels are
+     * laid out before the first one is read. */
+    l.channels = least(most(LINES_MAX / 2 / l.channel, 1), c->row_block);
     return l;
 }
 
@@ -211,7 +217,7 @@ size_t conv_f32_scratch(const struct conv_f32 *c)
 {
     if (c->path == CONV_DEPTHWISE) {
         const struct lines l = lines_pick(c);
-        return l.count * l.length * (size_t)c->shape.kernel[0];
+        return l.channel * l.channels;
     }
     /* A whole panel where the sums cannot wait in y. */
     const size_t nr = c->kernel->nr;
@@ -226,8 +232,8 @@ struct gemm_task {
     size_t row_from, row_to;
 };
 
-/* Pack rows [p, p + k) of the patches of the pixels [from, to), then run the tiles of output channels
- * over them. */
+/* Pack rows [p, p + k) of the patches of the pixels [from, to), then run the tiles of output
+ * channels over them. */
 static void patches_run(const struct gemm_task *task, size_t p, size_t k, size_t from, size_t to,
                         float *scratch)
 {
@@ -335,35 +341,19 @@ static inline void floats_halve(float *restrict to, const float *restrict from, 
         to[i] = from[2 * i];
 }
 
-/* One line of input from x on (which may be negative), in phases, zeros outside of the image's row;
- * `row` is NULL for a row outside. */
-static void line_fill(const float *row, int64_t width, int64_t x, const struct lines *l,
-                      size_t stride, float *line)
+/* One phase of a line: zeros, inputs `in`, `in` + stride, ... in [from, to), zeros. */
+static inline void phase_fill(float *line, const float *in, size_t stride, size_t from, size_t to,
+                              size_t phase)
 {
-    const int64_t step = (int64_t)stride, phase = (int64_t)l->phase;
-
-    for (int64_t p = 0; p < step && row; p++, line += phase) {
-        /* Element i is input x + p + i * stride: inside for i in [from, to). */
-        const int64_t first = x + p;
-        int64_t from = first < 0 ? (-first + step - 1) / step : 0;
-        int64_t to = first < width ? (width - first + step - 1) / step : 0;
-        from = from < phase ? from : phase;
-        to = to < phase ? to : phase;
-        to = to > from ? to : from;
-        const size_t count = (size_t)(to - from);
-        const float *in = row + (count > 0 ? first + from * step : 0);
-        zeros_fill(line, (size_t)from);
-        if (stride == 1)
-            floats_copy(line + from, in, count);
-        else if (stride == 2)
-            floats_halve(line + from, in, count);
-        else
-            for (size_t i = 0; i < count; i++)
-                line[(size_t)from + i] = in[i * stride];
-        zeros_fill(line + to, (size_t)(phase - to));
-    }
-    if (!row)
-        zeros_fill(line, l->length);
+    zeros_fill(line, from);
+    if (stride == 1)
+        floats_copy(line + from, in, to - from);
+    else if (stride == 2)
+        floats_halve(line + from, in, to - from);
+    else
+        for (size_t i = from; i < to; i++)
+            line[i] = in[(i - from) * stride];
+    zeros_fill(line + to, phase - to);
 }
 
 /* The lines of output rows [y0, y0 + rows) at depth z and of the columns from `column` on. */
@@ -371,55 +361,86 @@ static void lines_fill(const struct conv_f32 *c, const struct lines *l, const fl
                        int64_t y0, size_t rows, int64_t column, float *scratch)
 {
     const struct conv_shape *s = &c->shape;
-    const size_t count = lines_of(s, rows);
+    const int64_t count = (int64_t)lines_of(s, rows), phase = (int64_t)l->phase;
+    const int64_t stride = s->stride[2], width = s->in[2];
 
-    for (int64_t kz = 0; kz < s->kernel[0]; kz++) {
-        const int64_t iz = z * s->stride[0] - s->pad[0] + kz * s->dilation[0];
-        for (size_t i = 0; i < count; i++) {
-            const int64_t iy = y0 * s->stride[1] - s->pad[1] + (int64_t)i;
-            const bool inside = iz >= 0 && iz < s->in[0] && iy >= 0 && iy < s->in[1];
-            line_fill(inside ? x + (iz * s->in[1] + iy) * s->in[2] : NULL, s->in[2],
-                      column * s->stride[2] - s->pad[2], l, (size_t)s->stride[2],
-                      scratch + ((size_t)kz * l->count + i) * l->length);
+    for (int64_t p = 0; p < stride; p++) {
+        /* Element i is input first + i * stride: inside the image's row for i in [from, to). */
+        const int64_t first = column * stride - s->pad[2] + p;
+        int64_t from = first < 0 ? (-first + stride - 1) / stride : 0;
+        int64_t to = first < width ? (width - first + stride - 1) / stride : 0;
+        from = from < phase ? from : phase;
+        to = to < phase ? to : phase;
+        to = to > from ? to : from;
+        for (int64_t kz = 0; kz < s->kernel[0]; kz++) {
+            const int64_t iz = z * s->stride[0] - s->pad[0] + kz * s->dilation[0];
+            float *line = scratch + (size_t)kz * l->count * l->length + (size_t)(p * phase);
+            for (int64_t i = 0; i < count; i++, line += l->length) {
+                const int64_t iy = y0 * s->stride[1] - s->pad[1] + i;
+                if (iz < 0 || iz >= s->in[0] || iy < 0 || iy >= s->in[1] || from == to)
+                    zeros_fill(line, (size_t)phase);
+                else
+                    phase_fill(line, x + (iz * s->in[1] + iy) * width + first + from * stride,
+                               (size_t)stride, (size_t)from, (size_t)to, (size_t)phase);
+            }
         }
     }
 }
 
-/* Output rows [from, to) of all depths, of one group; groups are counted over all images. */
-static void channel_run(const struct conv_f32 *c, const struct conv_f32_args *args,
-                        const struct lines *lines, size_t group, size_t from, size_t to,
-                        float *scratch)
+/* A block of outputs of up to l->channels groups: lay out the lines of all, then run them. Groups
+ * are counted over all images; t holds what is common to them, `at` is the block's place in a
+ * plane. */
+static void block_run(const struct conv_f32 *c, const struct conv_f32_args *args,
+                      const struct lines *l, struct dwconv_f32_tile t, size_t group, size_t count,
+                      size_t row, size_t column, float *scratch)
+{
+    const size_t height = (size_t)c->shape.out[1], width = (size_t)c->shape.out[2];
+    const struct dwconv_f32_kernel *kernel = dwconv_f32_pick();
+
+    for (size_t i = 0; i < count; i++)
+        lines_fill(c, l, args->x + (group + i) * c->in_pixels, (int64_t)(row / height),
+                   (int64_t)(row % height), t.rows, (int64_t)column, scratch + i * l->channel);
+    for (size_t i = 0; i < count; i++) {
+        t.x = scratch + i * l->channel;
+        for (size_t m = 0; m < c->group_rows; m++) {
+            const size_t plane = (group + i) * c->group_rows + m;
+            const size_t channel = plane % (size_t)c->shape.out_channels;
+            const size_t at = plane * c->out_pixels + row * width + column;
+            t.w = args->weights + channel * c->taps;
+            t.bias = args->bias ? args->bias[channel] : 0;
+            t.y = args->y + at;
+            t.add = args->add ? args->add + at : NULL;
+            kernel->fn(&t);
+        }
+    }
+}
+
+static void depthwise_task_run(const struct conv_f32 *c, const struct conv_f32_args *args,
+                               size_t task, float *scratch)
 {
     const struct conv_shape *s = &c->shape;
-    const struct lines l = *lines;
-    const size_t height = (size_t)s->out[1], width = (size_t)s->out[2];
-    const size_t g = group % (size_t)s->groups;
-    const struct dwconv_f32_kernel *kernel = dwconv_f32_pick();
+    const struct lines l = lines_pick(c);
+    const size_t part = task % c->pixel_count, block = task / c->pixel_count % c->row_count;
+    const size_t n = task / c->pixel_count / c->row_count;
+    const size_t groups = (size_t)s->groups, height = (size_t)s->out[1], width = (size_t)s->out[2];
+    const size_t from = part * c->pixel_block;
+    const size_t to = least(from + c->pixel_block, (size_t)s->out[0] * height);
+    const size_t last = least((block + 1) * c->row_block, groups);
     struct dwconv_f32_tile t = {
-        .x = scratch, .x_row = (size_t)s->stride[1] * l.length, .z_step = l.count * l.length,
+        .kernel = {(size_t)s->kernel[0], (size_t)s->kernel[1], (size_t)s->kernel[2]},
+        .x_row = (size_t)s->stride[1] * l.length, .z_step = l.count * l.length,
         .y_step = (size_t)s->dilation[1] * l.length, .phase = l.phase,
         .stride = (size_t)s->stride[2], .dilation = (size_t)s->dilation[2], .y_row = width,
         .lo = args->lo, .hi = args->hi,
     };
 
-    for (unsigned d = 0; d < 3; d++)
-        t.kernel[d] = (size_t)s->kernel[d];
-    for (size_t row = from; row < to; row += t.rows) {
-        const size_t z = row / height, y = row % height;
-        t.rows = least(least(l.rows, height - y), to - row);
-        for (size_t column = 0; column < width; column += l.columns) {
-            t.n = least(l.columns, width - column);
-            lines_fill(c, &l, args->x + group * c->in_pixels, (int64_t)z, (int64_t)y, t.rows,
-                       (int64_t)column, scratch);
-            for (size_t m = 0; m < c->group_rows; m++) {
-                const size_t channel = g * c->group_rows + m;
-                const size_t at =
-                    (group * c->group_rows + m) * c->out_pixels + row * width + column;
-                t.w = args->weights + channel * c->taps;
-                t.bias = args->bias ? args->bias[channel] : 0;
-                t.y = args->y + at;
-                t.add = args->add ? args->add + at : NULL;
-                kernel->fn(&t);
+    for (size_t g = block * c->row_block; g < last; g += l.channels) {
+        for (size_t row = from; row < to; row += t.rows) {
+            t.rows = least(least(l.rows, height - row % height), to - row);
+            for (size_t column = 0; column < width; column += l.columns) {
+                t.n = least(l.columns, width - column);
+                block_run(c, args, &l, t, n * groups + g, least(l.channels, last - g), row, column,
+                          scratch);
             }
         }
     }
@@ -428,16 +449,8 @@ static void channel_run(const struct conv_f32 *c, const struct conv_f32_args *ar
 void conv_f32_run(const struct conv_f32 *c, const struct conv_f32_args *args, size_t task,
                   float *scratch)
 {
-    if (c->path == CONV_GEMM) {
+    if (c->path == CONV_GEMM)
         gemm_task_run(c, args, task, scratch);
-        return;
-    }
-    const size_t part = task % c->pixel_count, block = task / c->pixel_count % c->row_count;
-    const size_t rows = (size_t)c->shape.out[0] * (size_t)c->shape.out[1];
-    const size_t n = task / c->pixel_count / c->row_count;
-    const size_t last = least((block + 1) * c->row_block, (size_t)c->shape.groups);
-    const struct lines lines = lines_pick(c);
-    for (size_t g = block * c->row_block; g < last; g++)
-        channel_run(c, args, &lines, n * (size_t)c->shape.groups + g, part * c->pixel_block,
-                    least((part + 1) * c->pixel_block, rows), scratch);
+    else
+        depthwise_task_run(c, args, task, scratch);
 }

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolution of f32 images in NCHW order: one, two or three spatial dims, groups, strides, dilations,
- * pads; bias, a second summand and a clip fused.
+/* Convolution of f32 images in NCHW order: one, two or three spatial dims, groups, strides,
+ * dilations, pads; bias, a second summand and a clip fused.
  *
- * What is computed. y[n][o][pixel] = clip(sum + bias[o] + add[n][o][pixel]), where sum is one chain of
- * fused multiply-adds over (input channel, kernel row, kernel column) in this order, from zero, pads
- * counting as zeros; the rules of kernels/gemm.h hold: the same bits for any tasks, any batch.
+ * What is computed. y[n][o][pixel] = clip(sum + bias[o] + add[n][o][pixel]), where sum is one chain
+ * of fused multiply-adds over (input channel, kernel row, kernel column) in this order, from zero,
+ * pads counting as zeros; the rules of kernels/gemm.h hold: the same bits for any tasks, any batch.
  *
- * How. A convolution is the product of the weights (OC/groups x K, K = IC/groups * taps, packed once as
- * the A panels of kernels/gemm.h, a group after the other) and the image's patches (K x pixels), which
- * each task packs for its own pixels into scratch; or, where a group has one input channel, a direct
- * kernel that runs along the image's rows. Which one, and the packed layout, follow from the weights'
- * shape and the level alone.
+ * How. A convolution is the product of the weights (OC/groups x K, K = IC/groups * taps, packed
+ * once as the A panels of kernels/gemm.h, a group after the other) and the image's patches (K x
+ * pixels), which each task packs for its own pixels into scratch; or, where a group has one input
+ * channel, a direct kernel that runs along the image's rows. Which one, and the packed layout,
+ * follow from the weights' shape and the level alone.
  *
- * Who calls. conv_f32_init() is cheap (no memory): call it whenever the dims are known. x, y and add
- * are contiguous; nothing outside of them is touched; y overlaps no input but `add`, which may be y
- * itself. Any thread may run any task, with a scratch of its own.
+ * Who calls. conv_f32_init() is cheap (no memory): call it whenever the dims are known. x, y and
+ * add are contiguous; nothing outside of them is touched; y overlaps no input but `add`, which may
+ * be y itself. Any thread may run any task, with a scratch of its own.
  */
 #pragma once
 
@@ -24,8 +24,9 @@
 
 #include "kernels/gemm.h"
 
-/* Spatial dims in order depth, height, width; missing ones are in front: size, kernel, out, stride and
- * dilation 1, pad 0. pad is what stands before the image; what follows it is implied by `out`. */
+/* Spatial dims in order depth, height, width; missing ones are in front: size, kernel, out, stride
+ * and dilation 1, pad 0. pad is what stands before the image; what follows it is implied by
+ * `out`. */
 struct conv_shape {
     int64_t batch, channels, out_channels, groups;
     int64_t in[3], kernel[3], out[3], stride[3], dilation[3], pad[3];
@@ -45,14 +46,14 @@ struct conv_f32 {
     size_t task_count;
 };
 
-/* Fill *c. False if a size overflows, a stride, dilation, kernel or group count is below 1, groups do
- * not divide the channels, pad is negative, or an image of one channel has 2^31 elements or more;
- * `batch`, channels and in[] may be 0. The caller computes out[] by ONNX's rules. */
+/* Fill *c. False if a size overflows, a stride, dilation, kernel or group count is below 1, groups
+ * do not divide the channels, pad is negative, or an image of one channel has 2^31 elements or
+ * more; `batch`, channels and in[] may be 0. The caller computes out[] by ONNX's rules. */
 bool conv_f32_init(struct conv_f32 *c, const struct conv_shape *shape);
 
 /* Packed weights from w[OC][IC / groups][taps]: their size in floats, and the packing of groups
- * [from, to), which may be split among tasks. Size and layout do not depend on batch, in, out, stride
- * and pad. */
+ * [from, to), which may be split among tasks. Size and layout do not depend on batch, in, out,
+ * stride and pad. */
 size_t conv_f32_packed_size(const struct conv_f32 *c);
 void conv_f32_pack(const struct conv_f32 *c, const float *w, int64_t from, int64_t to, float *out);
 
@@ -70,7 +71,7 @@ struct conv_f32_args {
 void conv_f32_run(const struct conv_f32 *c, const struct conv_f32_args *args, size_t task,
                   float *scratch);
 
-/* The same convolution for doubles, plain C, weights as ONNX stores them, no scratch: output channels
- * [from, to) of the batch * OC planes, for tasks. bias may be NULL. */
+/* The same convolution for doubles, plain C, weights as ONNX stores them, no scratch: output
+ * channels [from, to) of the batch * OC planes, for tasks. bias may be NULL. */
 void conv_f64(const struct conv_shape *shape, const double *x, const double *w, const double *bias,
               double *y, int64_t from, int64_t to);

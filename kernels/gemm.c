@@ -132,9 +132,9 @@ bool gemm_f32_packed_b_size(const struct gemm_f32_kernel *kernel, size_t k, size
            !__builtin_mul_overflow(*size, k, size) && *size <= SIZE_MAX / sizeof(float);
 }
 
-/* Copy a K x width strip whose element [p][j] is at p * k_step + j * n_step into rows of `row` floats,
- * zeros from `width` on. Where k_step is 1 the source's lines run along K: short blocks of K keep both
- * sides in the first cache. */
+/* Copy a K x width strip whose element [p][j] is at p * k_step + j * n_step into rows of `row`
+ * floats, zeros from `width` on. Where k_step is 1 the source's lines run along K: short blocks of
+ * K keep both sides in the first cache. */
 static void strip_pack(const float *from, size_t k_step, size_t n_step, size_t k, size_t width,
                        size_t row, float *to)
 {
@@ -194,17 +194,17 @@ void gemm_f32_pack_a(const struct gemm_f32_kernel *kernel, const float *a, size_
     }
 }
 
-/* Longer K is cut into equal blocks, so that a block of B and the rows of A over it stay in the second
- * cache; the chains go on from C. */
+/* Longer K is cut into equal blocks, so that a block of B and the rows of A over it stay in the
+ * second cache; the chains go on from C. */
 static size_t k_block(size_t k)
 {
     enum { WHOLE = 1024, BLOCK = 768 };
     return k <= WHOLE ? k : divide_up(k, divide_up(k, BLOCK));
 }
 
-/* A product of few rows is the reading of B: about a megabyte a task, whole runs of the panels that the
- * kernels take at once. Any other one is cut into nearly square blocks, of as many operations as give
- * some hundred tasks, within bounds. */
+/* A product of few rows is the reading of B: about a megabyte a task, whole runs of the panels that
+ * the kernels take at once. Any other one is cut into nearly square blocks, of as many operations
+ * as give some hundred tasks, within bounds. */
 struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k)
 {
     const size_t r = gemm_f32_panel_rows(kernel, m), nr = kernel->nr;

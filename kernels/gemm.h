@@ -2,20 +2,20 @@
 /* C = clip(alpha * (A x B) + bias + beta * add): products of matrices.
  *
  * What is computed. Every element of C is one chain of fused multiply-adds over k = 0 .. K-1, from
- * zero, in this order, at every level (row 0, plain C, rounds the products as well), whatever the tile,
- * the task, the panel or the packing that it falls into: vector lanes run along N only, and where K is
- * cut into blocks the chain goes on from the stored sum. So a row alone equals the same row in any
- * batch, bit for bit. Then, each step rounded once: times alpha, plus bias, plus beta * add (fused as
- * the chain is), max with lo, min with hi; NaN stays NaN through the clip. K = 0 gives zeros before
- * the epilogue; M = 0 or N = 0 touches nothing.
+ * zero, in this order, at every level (row 0, plain C, rounds the products as well), whatever the
+ * tile, the task, the panel or the packing that it falls into: vector lanes run along N only, and
+ * where K is cut into blocks the chain goes on from the stored sum. So a row alone equals the same
+ * row in any batch, bit for bit. Then, each step rounded once: times alpha, plus bias, plus beta *
+ * add (fused as the chain is), max with lo, min with hi; NaN stays NaN through the clip. K = 0
+ * gives zeros before the epilogue; M = 0 or N = 0 touches nothing.
  *
  * Memory. No alignment is required beyond that of float. Nothing outside of the stated rows and
- * columns is read or written, except that packed buffers have the stated size. C overlaps no input but
- * `add`, which may be C itself (slower for K above 1024). Scratch and packed buffers are the caller's;
- * 64-byte alignment makes them faster.
+ * columns is read or written, except that packed buffers have the stated size. C overlaps no input
+ * but `add`, which may be C itself (slower for K above 1024). Scratch and packed buffers are the
+ * caller's; 64-byte alignment makes them faster.
  *
- * Who calls. Operators make struct gemm_f32 once a run, ask for tasks, and run each task on any thread
- * with a scratch of its own. All functions are pure but for their outputs; any thread.
+ * Who calls. Operators make struct gemm_f32 once a run, ask for tasks, and run each task on any
+ * thread with a scratch of its own. All functions are pure but for their outputs; any thread.
  */
 #pragma once
 
@@ -40,8 +40,8 @@ struct gemm_epilogue {
 
 /* One call of a micro-kernel: m rows (1 <= m <= mr) times any n columns.
  *   A[i][p] = a[i * a_row + p * a_k]
- *   B lies in panels of nr columns: B[p][j] = b[(j / nr) * b_panel + p * b_k + j % nr]. The last panel
- *   may be narrower: columns from n on are neither read nor written.
+ *   B lies in panels of nr columns: B[p][j] = b[j / nr * b_panel + p * b_k + j % nr]; the last
+ *   panel may be narrower: columns from n on are neither read nor written
  *   C[i][j] = c[i * c_row + j]
  * resume: the chains go on from the sums in C instead of zero. epilogue: NULL stores the bare sums;
  * row and col are the tile's place in the epilogue's vectors. k may be 0. */
@@ -57,8 +57,9 @@ struct gemm_f32_tile {
 };
 typedef void gemm_f32_fn(const struct gemm_f32_tile *tile);
 
-/* A row of the table. peak runs `rounds` rounds of independent multiply-adds from registers and returns
- * the number of floating-point operations, to measure what this processor could do at this level. */
+/* A row of the table. peak runs `rounds` rounds of independent multiply-adds from registers and
+ * returns the number of floating-point operations, to measure what this processor could do at this
+ * level. */
 struct gemm_f32_kernel {
     const char *name;
     enum cpu_level level;
@@ -82,17 +83,17 @@ void gemm_f32_pack_b(const struct gemm_f32_kernel *kernel, const float *b, size_
                      size_t k, size_t n, size_t from, size_t to, float *out);
 
 /* Packed A: panels of r rows, K x r each, where r = gemm_f32_panel_rows(kernel, m) divides M evenly
- * into as few panels as mr allows; the last one is padded with zeros. A[i][p] = a[i * a_row + p * a_k].
- * Panels [from, to) as above; there are gemm_f32_a_panels(). */
+ * into as few panels as mr allows; the last one is padded with zeros. A[i][p] = a[i * a_row + p *
+ * a_k]. Panels [from, to) as above; there are gemm_f32_a_panels(). */
 size_t gemm_f32_panel_rows(const struct gemm_f32_kernel *kernel, size_t m);
 size_t gemm_f32_a_panels(const struct gemm_f32_kernel *kernel, size_t m);
 bool gemm_f32_packed_a_size(const struct gemm_f32_kernel *kernel, size_t m, size_t k, size_t *size);
 void gemm_f32_pack_a(const struct gemm_f32_kernel *kernel, const float *a, size_t a_row, size_t a_k,
                      size_t m, size_t k, size_t from, size_t to, float *out);
 
-/* A whole product. a_packed, b_packed: the operand has the layout above, and its strides are not read.
- * A plain B is read in place with row stride b_k (its columns are adjacent); a transposed B must be
- * packed. */
+/* A whole product. a_packed, b_packed: the operand has the layout above, and its strides are not
+ * read. A plain B is read in place with row stride b_k (its columns are adjacent); a transposed B
+ * must be packed. */
 struct gemm_f32 {
     const struct gemm_f32_kernel *kernel;
     size_t m, n, k;
@@ -103,23 +104,26 @@ struct gemm_f32 {
     struct gemm_epilogue epilogue;
 };
 
-/* The grid of tasks: blocks of m_block x n_block of C, m_count x n_count of them, each of about 0.1 to
- * 1 ms and within the second-level cache. Follows from the kernel and the shape alone. */
+/* The grid of tasks: blocks of m_block x n_block of C, m_count x n_count of them, each of about 0.1
+ * to 1 ms and within the second-level cache. Follows from the kernel and the shape alone. */
 struct gemm_tasks {
     size_t m_block, n_block, m_count, n_count;
 };
-struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k);
+struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m, size_t n,
+                                 size_t k);
 
 /* Floats of scratch that one task needs, at most, for this K: the same for every M and N. */
 size_t gemm_f32_scratch(const struct gemm_f32_kernel *kernel, size_t k);
 
-/* Compute block (m_index, n_index) of the grid. scratch: gemm_f32_scratch() floats, one a thread. */
+/* Compute block (m_index, n_index) of the grid. scratch: gemm_f32_scratch() floats, one a
+ * thread. */
 void gemm_f32_run(const struct gemm_f32 *g, const struct gemm_tasks *tasks, size_t m_index,
                   size_t n_index, float *scratch);
 
-/* Plain products of the other types that MatMul and Gemm allow, with general strides: C[i][j] is the
- * sum over p of a[i * a_row + p * a_k] * b[p * b_k + j * b_n], in order of p from zero. Integers wrap,
- * so the unsigned functions serve the signed types. Rows can be split among tasks by the caller. */
+/* Plain products of the other types that MatMul and Gemm allow, with general strides: C[i][j] is
+ * the sum over p of a[i * a_row + p * a_k] * b[p * b_k + j * b_n], in order of p from zero.
+ * Integers wrap, so the unsigned functions serve the signed types. Rows can be split among tasks by
+ * the caller. */
 void gemm_f64(size_t m, size_t n, size_t k, const double *a, size_t a_row, size_t a_k,
               const double *b, size_t b_k, size_t b_n, double *c, size_t c_row);
 void gemm_u32(size_t m, size_t n, size_t k, const uint32_t *a, size_t a_row, size_t a_k,

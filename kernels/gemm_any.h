@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The body of one plain product, included once for each element type: NAME is the function's name, T
- * the element. A strip of columns is summed in registers or the first cache over all of K. */
+/* The body of one plain product, included once for each element type: NAME is the function's name,
+ * T the element. A strip of columns is summed in registers or the first cache over all of K. */
 
-void NAME(size_t m, size_t n, size_t k, const T *a, size_t a_row, size_t a_k, const T *b, size_t b_k,
-          size_t b_n, T *c, size_t c_row)
+void NAME(size_t m, size_t n, size_t k, const T *a, size_t a_row, size_t a_k, const T *b,
+          size_t b_k, size_t b_n, T *c, size_t c_row)
 {
     enum { STRIP = 64 };
 

@@ -14,7 +14,8 @@ static int64_t count_ints(int64_t start, int64_t limit, int64_t delta)
         distance = -distance;
         step = -step;
     }
-    return distance <= 0 ? 0 : (int64_t)((distance + step - 1) / step);
+    __int128 n = distance <= 0 ? 0 : (distance + step - 1) / step;
+    return n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
 
 /* Elements of a float range; -1 if delta is zero or there is no such number. The difference is rounded

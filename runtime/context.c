@@ -222,6 +222,12 @@ static int alone_graph(struct call *c, int index, struct value *in, int n_in, st
     return err_set(e, ERR_UNSUPPORTED, "a subgraph cannot run here");
 }
 
+static void alone_take(struct call *c, int i, struct value *out)
+{
+    *out = (struct value){0};
+    value_ref(out, c->in[i]);
+}
+
 static int alone_body(struct team *t, void *arg, struct err *e)
 {
     struct call *c = arg;
@@ -274,6 +280,7 @@ int node_run_alone(const struct node *n, struct value *const *in, struct value *
 {
     struct call_table table = exec_table;
     table.graph = alone_graph;
+    table.take = alone_take;
     struct value **to = mem_calloc(b, (size_t)n->n_out + 1, sizeof(*to), e);
     memset(out, 0, (size_t)n->n_out * sizeof(*out));
     int rc = to ? alone_outputs(n, in, out, b, e) : ERR_MEMORY;

@@ -520,10 +520,32 @@ static int table_graph(struct call *c, int index, struct value *in, int n_in, st
         rc = frame_run(f, e);
     for (int i = 0; i < n_out && rc == 0; i++)
         rc = frame_output(f, i, &out[i], e);
+    for (int i = 0; i < n_in && i < f->program->graph->n_inputs; i++)
+        in[i] = f->values[f->program->inputs[i]]; /* nothing where it was taken over */
     frame_clear(f);
     for (int i = 0; i < n_out && rc < 0; i++)
         value_clear(&out[i]);
     return rc;
+}
+
+/* A value that dies with this step is moved: made on the heap, or given to a subgraph. */
+static void table_take(struct call *c, int i, struct value *out)
+{
+    struct step_call *sc = outer_of(c);
+    const struct program *p = sc->frame->program;
+    uint32_t slot = sc->step->in[i];
+    const struct slot *s = &p->slots[slot];
+    int at = (int)(sc->step - p->steps), uses = 0;
+    for (int k = 0; k < c->n_in; k++)
+        uses += sc->step->in[k] == slot;
+    bool owned = s->place == PLACE_HEAP || (s->place == PLACE_INPUT && p->parent);
+    if (c->in[i]->kind != VALUE_TENSOR && owned && s->root == slot && s->last == at && uses == 1) {
+        *out = *c->in[i];
+        *c->in[i] = (struct value){0};
+        return;
+    }
+    *out = (struct value){0};
+    value_ref(out, c->in[i]);
 }
 
 const struct call_table exec_table = {
@@ -532,4 +554,5 @@ const struct call_table exec_table = {
     .tasks = table_tasks,
     .graph = table_graph,
     .poll = table_poll,
+    .take = table_take,
 };

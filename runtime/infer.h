@@ -68,7 +68,7 @@ INFER_API const char *infer_version(void);
 
 /* Settings of the process, as the options of the tools have them ("threads", "memory", "cpu", ...; see
  * infer_list("knobs")). Call it before the first model is loaded. The value is copied. */
-INFER_API int infer_set(const char *name, const char *value, struct infer_error *e);
+INFER_API int infer_set_option(const char *name, const char *value, struct infer_error *e);
 /* What this build has: "ops", "kernels", "passes" or "knobs" as text, a line each; free with infer_free. */
 INFER_API char *infer_list(const char *what, struct infer_error *e);
 INFER_API void infer_free(void *text);

@@ -52,7 +52,7 @@ static int settings(struct infer_model *m, const struct infer_load_options *o, s
     return device_open(o->device ? o->device : knob_get(KNOB_DEVICE), &m->device, e);
 }
 
-int infer_set(const char *name, const char *value, struct infer_error *error)
+int infer_set_option(const char *name, const char *value, struct infer_error *error)
 {
     struct err local = {0}, *e = error ? to_err(error) : &local;
     for (int k = 0; k < KNOB_COUNT; k++) {
@@ -146,6 +146,40 @@ static int build(struct infer_model *m, const struct infer_load_options *o, stru
     return 0;
 }
 
+/* ---- metadata ----------------------------------------------------------------------------------- */
+
+static const char *const fact_keys[] = {"producer", "producer_version", "domain", "doc", "graph",
+                                        "ir_version", "model_version", "opset"};
+enum { FACTS = sizeof(fact_keys) / sizeof(*fact_keys) };
+_Static_assert(FACTS == MODEL_FACTS, "one place for each");
+
+static int keep_facts(struct infer_model *m, struct err *e)
+{
+    for (int i = 0; i < FACTS; i++) {
+        char text[512];
+        const char *v = onnx_metadata(m->file, fact_keys[i], text, sizeof(text));
+        m->facts[i] = v ? arena_strndup(&m->arena, v, strlen(v), e) : NULL;
+        if (v && !m->facts[i])
+            return ERR_MEMORY;
+    }
+    return 0;
+}
+
+const char *infer_model_metadata(const struct infer_model *m, const char *key, int i)
+{
+    const char *own, *value;
+    for (int k = 0; key && k < FACTS; k++)
+        if (strcmp(fact_keys[k], key) == 0)
+            return m->facts[k];
+    for (size_t k = 0; onnx_metadata_entry(m->file, k, &own, &value); k++) {
+        if (key && strcmp(own, key) == 0)
+            return value;
+        if (!key && (int)k == i)
+            return own;
+    }
+    return NULL;
+}
+
 /* ---- loading ------------------------------------------------------------------------------------ */
 
 static int import(struct infer_model *m, const struct infer_load_options *o, struct err *e)
@@ -171,6 +205,8 @@ static struct infer_model *load(struct infer_model *m, const struct infer_load_o
         count_parameters(m, m->graph);
         rc = model_ports(m, e);
     }
+    if (rc == 0)
+        rc = keep_facts(m, e);
     if (rc == 0 && !*m->missing)
         rc = build(m, o, e);
     if (rc < 0) {
@@ -179,6 +215,15 @@ static struct infer_model *load(struct infer_model *m, const struct infer_load_o
     }
     m->load_ms = (double)(clock_ns() - begin) / 1e6;
     return m;
+}
+
+static struct onnx_options reading(const struct infer_load_options *o)
+{
+    return (struct onnx_options){
+        .in_memory = o->in_memory,
+        .allow_links = strcmp(knob_get(KNOB_LINKS), "1") == 0,
+        .folder = o->folder,
+    };
 }
 
 static struct infer_model *model_new(const struct infer_load_options *given,
@@ -209,7 +254,8 @@ struct infer_model *infer_model_load(const char *path, const struct infer_load_o
     struct infer_model *m = model_new(given, &o, e);
     if (!m)
         return NULL;
-    m->file = onnx_open(m->budget, path, o.in_memory, e);
+    struct onnx_options how = reading(&o);
+    m->file = onnx_open(m->budget, path, &how, e);
     if (m->file)
         m = load(m, &o, begin, e);
     else
@@ -229,7 +275,8 @@ struct infer_model *infer_model_load_memory(const void *data, size_t bytes,
     struct infer_model *m = model_new(given, &o, e);
     if (!m)
         return NULL;
-    m->file = onnx_open_memory(m->budget, data, bytes, o.folder, e);
+    struct onnx_options how = reading(&o);
+    m->file = onnx_open_memory(m->budget, data, bytes, &how, e);
     if (m->file)
         return load(m, &o, begin, e);
     infer_model_free(m);
@@ -255,7 +302,3 @@ void infer_model_free(struct infer_model *m)
     mem_free(m);
 }
 
-const char *infer_model_metadata(const struct infer_model *m, const char *key, int i)
-{
-    return onnx_metadata(m->file, key, i);
-}

@@ -20,7 +20,7 @@ struct infer_cancel {
     atomic_bool flag;
 };
 
-enum { PLANS_MAX = 32, CONTEXTS_MAX = 16, RUN_SYMBOLS_MAX = 256 };
+enum { PLANS_MAX = 32, CONTEXTS_MAX = 16, RUN_SYMBOLS_MAX = 256, MODEL_FACTS = 8 };
 
 struct pack {
     struct pack *next;
@@ -36,6 +36,7 @@ struct infer_model {
     struct runnable runnable;
     struct device *device;
     int threads;
+    const char *facts[MODEL_FACTS]; /* what the file says of itself */
     char *missing;              /* the check report; "" if all runs */
     struct pass_report passes;
     struct infer_port *inputs, *outputs;

@@ -49,7 +49,7 @@ static int store(const struct opt *o, const char *text, struct err *e)
     }
     case OPT_KNOB: {
         struct infer_error inner = {0};
-        if (infer_set(o->name, text, &inner) < 0)
+        if (infer_set_option(o->name, text, &inner) < 0)
             return err_set(e, inner.code, "%s", inner.message);
         return 0;
     }

@@ -18,7 +18,7 @@ enum opt_kind {
     OPT_INT,    /* int64_t *, within [low, high] */
     OPT_FLOAT,  /* double *, finite and not negative */
     OPT_LIST,   /* struct opt_list *: may be given often */
-    OPT_KNOB,   /* sets the knob of that name through infer_set */
+    OPT_KNOB,   /* sets the knob of that name through infer_set_option */
     OPT_HEADING /* a line of the help */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise convolution, built like the AVX-512 row: four output rows at a time for 3x3 and 5x5; the
- * weights come from memory, one broadcast a tap.
+/* Depthwise convolution, built like the AVX-512 row: four output rows at a time for 3x3 and 5x5;
+ * the weights come from memory, one broadcast a tap.
  */
 #include <immintrin.h>
 #include <stdint.h>
@@ -8,7 +8,8 @@
 #include "kernels/x86/dwconv.h"
 
 #define INLINE static inline __attribute__((always_inline))
-/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+/* Before loops of constant length: unrolled early, so that the arrays that they index are
+ * registers. */
 #define UNROLL _Pragma("GCC unroll 32")
 
 enum { LANES = 8 };

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise convolution: 3x3 and 5x5 with strides 1 and 2 keep their weights in registers and compute
- * four output rows at a time, so that each vector of input that is loaded serves all the rows that it
- * is a tap of. Others run tap by tap over four vectors of one row.
+/* Depthwise convolution: 3x3 and 5x5 with strides 1 and 2 keep their weights in registers and
+ * compute four output rows at a time, so that each vector of input that is loaded serves all the
+ * rows that it is a tap of. Others run tap by tap over four vectors of one row.
  */
 #include <immintrin.h>
 
 #include "kernels/x86/dwconv.h"
 
 #define INLINE static inline __attribute__((always_inline))
-/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+/* Before loops of constant length: unrolled early, so that the arrays that they index are
+ * registers. */
 #define UNROLL _Pragma("GCC unroll 32")
 
 enum { LANES = 16 };

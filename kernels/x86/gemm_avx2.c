@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* f32 product, 6 x 16: 12 accumulators, 2 registers of B, 1 or 2 broadcasts of A.
  *
- * Built like the AVX-512 row: rows in groups of three share a pointer, one body serves every count of
- * rows, up to two rows take several panels at once. Tails load and store through a mask of lanes.
+ * Built like the AVX-512 row: rows in groups of three share a pointer, one body serves every count
+ * of rows, up to two rows take several panels at once. Tails load and store through a mask of
+ * lanes.
  */
 #include <immintrin.h>
 
 #include "kernels/x86/gemm.h"
 
 #define INLINE static inline __attribute__((always_inline))
-/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+/* Before loops of constant length: unrolled early, so that the arrays that they index are
+ * registers. */
 #define UNROLL _Pragma("GCC unroll 32")
 
 enum { MR = 6, NR = 16, LANES = 8, GROUPS = (MR + 2) / 3, PREFETCH = 1024 };

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* f32 product, 14 x 32: 28 accumulators, 2 registers of B, 1 broadcast of A.
  *
- * Rows are addressed in groups of three (p, p + stride, p + 2 * stride), so that fourteen rows at any
- * stride take five pointers, and a packed A is only the case of stride 1. One body serves every count
- * of rows; it is compiled once for each, with one or two vectors of columns, the last one masked.
- * Few rows leave registers free: up to four rows then take several panels of B at once, which hides
- * the latency of the chains and keeps more streams from memory in flight.
+ * Rows are addressed in groups of three (p, p + stride, p + 2 * stride), so that fourteen rows at
+ * any stride take five pointers, and a packed A is only the case of stride 1. One body serves every
+ * count of rows; it is compiled once for each, with one or two vectors of columns, the last one
+ * masked. Few rows leave registers free: up to four rows then take several panels of B at once,
+ * which hides the latency of the chains and keeps more streams from memory in flight.
  */
 #include <immintrin.h>
 
 #include "kernels/x86/gemm.h"
 
 #define INLINE static inline __attribute__((always_inline))
-/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+/* Before loops of constant length: unrolled early, so that the arrays that they index are
+ * registers. */
 #define UNROLL _Pragma("GCC unroll 32")
 
 enum { MR = 14, NR = 32, LANES = 16, GROUPS = (MR + 2) / 3, PREFETCH = 1024 };
@@ -72,8 +73,8 @@ INLINE void finish(const struct gemm_f32_tile *t, __m512 (*sum)[8], size_t col, 
             sum[i][v] = _mm512_min_ps(hi, _mm512_max_ps(lo, sum[i][v]));
 }
 
-/* m rows of `vectors` vectors, which lie side by side in a panel, or `vectors` / 2 whole panels. The
- * last vector has the lanes `tail`. */
+/* m rows of `vectors` vectors, which lie side by side in a panel, or `vectors` / 2 whole panels.
+ * The last vector has the lanes `tail`. */
 INLINE void tile_run(const struct gemm_f32_tile *t, size_t col, const unsigned m,
                      const unsigned vectors, __mmask16 tail)
 {

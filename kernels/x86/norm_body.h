@@ -17,7 +17,7 @@ INLINE const float *row_start(const struct norm_args *a, size_t at)
     for (size_t i = 0; i < a->n; i += LANES) {
         const size_t rest = a->n - i;
         const vf u = vf_load_n(x + i, rest);
-        vf_store_n(to + i, add ? u + vf_load_n(add + i, rest) : u, rest);
+        vf_store_n(to + i, add ? (vf)(u + vf_load_n(add + i, rest)) : u, rest);
     }
     return to;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Patches by masked loads: one load and one store for sixteen lanes where the stride is 1 and the
  * output is as wide as the image (all lanes then form one run across its rows), a few loads where a
- * vector spans several rows. Stride 2 loads twice as much and keeps the even lanes. Masked-off lanes
- * are not accessed, so loads may hang over the image's ends.
+ * vector spans several rows. Stride 2 loads twice as much and keeps the even lanes. Masked-off
+ * lanes are not accessed, so loads may hang over the image's ends.
  */
 #include <immintrin.h>
 
@@ -63,7 +63,8 @@ static inline const float *at(const float *x, uint32_t offset)
 
 static inline __m512 load_even(__m512 old, __mmask16 mask, const float *p)
 {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const uint32_t wide = _pdep_u32(mask, 0x55555555);
     const __m512 low = _mm512_maskz_loadu_ps((__mmask16)wide, p);
     const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(wide >> 16), at(p, LANES));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolution: at every level against conv_f64, which is itself checked against a table worked out by
- * hand; between guard pages; the same bits for any batch and order of tasks. */
+/* Convolution: at every level against conv_f64, which is itself checked against a table worked out
+ * by hand; between guard pages; the same bits for any batch and order of tasks. */
 #include "kernels/conv.h"
 
 #include <math.h>
@@ -196,7 +196,8 @@ static const struct layer layers[] = {
      {0, 3, 2}},
     {"depthwise 1-D", 2, 3, 3, 3, {1, 1, 2500}, {1, 1, 31}, {1, 1, 1}, {1, 1, 1}, {0, 0, 15},
      {0, 0, 15}},
-    {"depthwise 3-D", 1, 3, 3, 3, {6, 9, 11}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+    {"depthwise 3-D", 1, 3, 3, 3, {6, 9, 11}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1},
+     {1, 1, 1}},
 };
 
 static int between(int lo, int hi)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products: every row of the table against doubles, at all tails, between guard pages; the same bits
- * for a row alone, for packed and plain operands, for one task and many. */
+/* Products: every row of the table against doubles, at all tails, between guard pages; the same
+ * bits for a row alone, for packed and plain operands, for one task and many. */
 #include "kernels/gemm.h"
 
 #include <stdio.h>
@@ -88,8 +88,8 @@ static double clip(double x, double lo, double hi)
     return hi < x ? hi : x;
 }
 
-/* Sums of K products of numbers below 1 are off by at most K roundings of sums below K: the bound uses
- * K itself, which random signs undercut by far. */
+/* Sums of K products of numbers below 1 are off by at most K roundings of sums below K: the bound
+ * uses K itself, which random signs undercut by far. */
 static void product_check(struct product *t, const char *what)
 {
     const struct gemm_epilogue *e = &t->g.epilogue;
@@ -100,7 +100,8 @@ static void product_check(struct product *t, const char *what)
         for (size_t j = 0; j < t->n; j++) {
             double sum = 0;
             for (size_t p = 0; p < t->k; p++) {
-                sum += (double)t->a[t->transposed ? p * t->m + i : i * t->k + p] * t->b[p * t->n + j];
+                const size_t at = t->transposed ? p * t->m + i : i * t->k + p;
+                sum += (double)t->a[at] * t->b[p * t->n + j];
             }
             sum *= e->alpha;
             if (e->bias)
@@ -229,7 +230,8 @@ static void special_check(void)
     product_clear(&t);
 }
 
-/* The whole, computed as tasks from both layouts of both operands and row by row, has the same bits. */
+/* The whole, computed as tasks from both layouts of both operands and row by row, has the same
+ * bits. */
 static void same_bits_check(size_t m, size_t n, size_t k)
 {
     struct product t, u;
