@@ -2,10 +2,11 @@
 /* Attributes that passes read: the structures behind node->attrs of the operators they know.
  *
  * An operator of this page uses exactly its structure here (as op->attrs_size and in its attribute
- * table), so that passes and the operator agree on it; any other operator keeps its own structure in
- * its file. Fields are named as in ONNX. They hold the newest version's meaning after `fix`; lists
- * that are absent have a NULL v, optional integers are ATTR_ABSENT. What a newer version made an input
- * (axes, pads, ratio, ...) is an input here. Data only; the lists lie in the model's arena.
+ * table), so that passes and the operator agree on it; any other operator keeps its own structure
+ * in its file. Fields are named as in ONNX. They hold the newest version's meaning after `fix`;
+ * lists that are absent have a NULL v, optional integers are ATTR_ABSENT. What a newer version
+ * made an input (axes, pads, ratio, ...) is an input here. Data only; the lists lie in the model's
+ * arena.
  */
 #pragma once
 

@@ -8,10 +8,11 @@
  *       [X] = {NULL},
  *   };
  *
- * A row is a value: row 0 the one that the root makes, the others what nodes of the pattern read. Rows
- * with an operator are inside: all their readers must belong to the match too, and they must not be
- * outputs of the graph, so that a rewrite may take them away (MATCH_SHARED lifts that). A row named
- * twice is one value. A match only borrows the graph; nothing is allocated. One thread a graph.
+ * A row is a value: row 0 the one that the root makes, the others what nodes of the pattern read.
+ * Rows with an operator are inside: all their readers must belong to the match too, and they must
+ * not be outputs of the graph, so that a rewrite may take them away (MATCH_SHARED lifts that). A
+ * row named twice is one value. A match only borrows the graph; nothing is allocated. One thread a
+ * graph.
  */
 #pragma once
 
@@ -22,14 +23,14 @@ enum { MATCH_ROWS = 32, MATCH_IN = 6 };
 enum match_flag {
     MATCH_ANY_ORDER = 1, /* inputs 0 and 1 may be exchanged */
     MATCH_CONST = 2,     /* a constant (of an enclosing graph too) */
-    MATCH_NUMBER = 4,    /* a constant whose elements all are `number`, within its dtype's precision */
+    MATCH_NUMBER = 4,    /* a constant, all of it `number` within its dtype's precision */
     MATCH_SHARED = 8,    /* may have other readers and be an output */
 };
 
 enum { MATCH_ABSENT = -1 }; /* for pat.in: this input must be left out */
 
 struct pat {
-    const char *op;      /* names with '|' between them, of ai.onnx or "domain:Name"; NULL: any value */
+    const char *op; /* names with '|' between them, of ai.onnx or "domain:Name"; NULL: any value */
     signed char in[MATCH_IN]; /* rows of the inputs; 0: whatever there is, or nothing */
     unsigned flags;
     double number;

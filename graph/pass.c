@@ -42,7 +42,7 @@ int pass_none(struct graph *g, struct pass_context *c, struct err *e)
     return 0;
 }
 
-/* ---- selection --------------------------------------------------------------------------------- */
+/* ---- selection ------------------------------------------------------------------------------ */
 
 static int find(const char *name, size_t n)
 {
@@ -80,7 +80,7 @@ static int select_passes(const char *text, bool *on, struct err *e)
     return 0;
 }
 
-/* ---- running ----------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static uint64_t now(void)
 {
@@ -149,7 +149,7 @@ int graph_passes(struct graph *main, struct pass_context *c, struct err *e)
     return r;
 }
 
-/* ---- for passes -------------------------------------------------------------------------------- */
+/* ---- for passes ----------------------------------------------------------------------------- */
 
 int pass_failed(const struct err *e)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Passes: rewrites of the graph before it is planned, listed in graph/passes.def.
  *
- * A pass is a function over one graph; graph_passes() calls it for the main graph and all below it. It
- * asks pass_allow() before each rewrite and returns their number, or a negative error code. It leaves a
- * valid graph in topological order, and gives facts to the values that it makes; sharper facts come
- * with the inference between the rounds. One thread a model.
+ * A pass is a function over one graph; graph_passes() calls it for the main graph and all below
+ * it. It asks pass_allow() before each rewrite and returns their number, or a negative error code.
+ * It leaves a valid graph in topological order, and gives facts to the values that it makes;
+ * sharper facts come with the inference between the rounds. One thread a model.
  */
 #pragma once
 
@@ -25,11 +25,11 @@ struct pass_report {
 };
 
 struct pass_context {
-    const char *select; /* as the knob: "-cse,-identity", "none", "none,+fold"; NULL or "": the defaults */
+    const char *select; /* as the knob: "-cse,-identity", "none,+fold"; NULL or "": defaults */
     uint64_t limit;     /* rewrites to do at most, for bisection; 0: no limit */
     bool verify;        /* check the graph after each pass that changed something */
-    /* Run n, whose inputs are all constant, and make its outputs constants: 1 done, 0 left alone. NULL:
-     * nothing is folded. */
+    /* Run n, whose inputs are all constant, and make its outputs constants: 1 done, 0 left alone.
+     * NULL: nothing is folded. */
     int (*fold)(struct node *n, void *arg, struct err *e);
     /* Infer all facts again. NULL: they stay as they are. */
     int (*infer)(struct graph *main, void *arg, struct err *e);
@@ -41,8 +41,8 @@ struct pass_context {
 
 typedef int pass_fn(struct graph *g, struct pass_context *c, struct err *e);
 
-/* Run the selected passes on a model whose facts are inferred; 0 or a negative code. ERR_USAGE names a
- * pass of `select` that does not exist. */
+/* Run the selected passes on a model whose facts are inferred; 0 or a negative code. ERR_USAGE
+ * names a pass of `select` that does not exist. */
 int graph_passes(struct graph *main, struct pass_context *c, struct err *e) WARN_UNUSED;
 
 /* The list, in order. */
@@ -51,7 +51,7 @@ const char *pass_name(int i);
 const char *pass_help(int i);
 bool pass_on(int i); /* by default */
 
-/* ---- for passes -------------------------------------------------------------------------------- */
+/* ---- for passes ----------------------------------------------------------------------------- */
 
 /* The code of a failure that gave NULL. */
 int pass_failed(const struct err *e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two of a kind in a row: casts, transpositions, reshapes. The second node reads the first one's input
- * and does both; the first stays for other readers, and goes when it has none. */
+/* Two of a kind in a row: casts, transpositions, reshapes. The second node reads the first one's
+ * input and does both; the first stays for other readers, and goes when it has none. */
 #include <limits.h>
 #include <string.h>
 
@@ -12,12 +12,15 @@
 static struct node *before(const struct node *n, const char *names)
 {
     struct node *p = n->n_in > 0 && n->in[0] ? n->in[0]->producer : NULL;
-    return p && n->in[0]->producer_index == 0 && p->n_in > 0 && p->in[0] && node_is(p, names) ? p : NULL;
+    if (!p || n->in[0]->producer_index != 0 || p->n_in == 0 || !p->in[0])
+        return NULL;
+    return node_is(p, names) ? p : NULL;
 }
 
-/* ---- casts ------------------------------------------------------------------------------------- */
+/* ---- casts ---------------------------------------------------------------------------------- */
 
-/* Bits of the largest run of integers that a type holds exactly, from 0; 0: not one of these types. */
+/* Bits of the largest run of integers that a type holds exactly, from 0; 0: not one of these
+ * types. */
 static int exact_bits(enum dtype t)
 {
     switch (t) {
@@ -53,9 +56,10 @@ static bool lossless(enum dtype from, enum dtype to)
     }
 }
 
-/* Does from -> middle -> to give what from -> to gives? A number that went through exactly is rounded,
- * wrapped or compared with zero as it would have been; but floats become integers by other rules than
- * integers do, so the two steps must not mix them, unless nothing is lost at all. */
+/* Does from -> middle -> to give what from -> to gives? A number that went through exactly is
+ * rounded, wrapped or compared with zero as it would have been; but floats become integers by
+ * other rules than integers do, so the two steps must not mix them, unless nothing is lost at
+ * all. */
 static bool direct(enum dtype from, enum dtype middle, enum dtype to)
 {
     if (!lossless(from, middle))
@@ -88,7 +92,7 @@ int pass_casts(struct graph *g, struct pass_context *c, struct err *e)
     return count;
 }
 
-/* ---- transpositions ---------------------------------------------------------------------------- */
+/* ---- transpositions ------------------------------------------------------------------------- */
 
 /* The permutation of a node whose input has this rank; false if it is none. */
 static bool read_perm(const struct node *n, int rank, int64_t *perm)
@@ -139,7 +143,7 @@ int pass_transposes(struct graph *g, struct pass_context *c, struct err *e)
     return count;
 }
 
-/* ---- reshapes ---------------------------------------------------------------------------------- */
+/* ---- reshapes ------------------------------------------------------------------------------- */
 
 #define RESHAPES "Reshape|Squeeze|Unsqueeze|Flatten"
 
@@ -162,7 +166,8 @@ static bool reads_no_dims(const struct node *n)
     return count >= 0;
 }
 
-/* What to ask of a Reshape of x for these dims: numbers, 0 for x's own dim in that place, -1 once. */
+/* What to ask of a Reshape of x for these dims: numbers, 0 for x's own dim in that place, -1
+ * once. */
 static bool target_of(struct syms *s, const struct type *x, const struct type *out, int64_t *target)
 {
     int holes = 0;
@@ -228,7 +233,8 @@ int pass_reshapes(struct graph *g, struct pass_context *c, struct err *e)
     struct node *next;
     for (struct node *n = g->first; n; n = next) {
         next = n->next;
-        struct node *p = n->n_out == 1 && n->out[0] && node_is(n, RESHAPES) ? before(n, RESHAPES) : NULL;
+        bool one = n->n_out == 1 && n->out[0] && node_is(n, RESHAPES);
+        struct node *p = one ? before(n, RESHAPES) : NULL;
         int r = p ? join_reshapes(n, p, c, e) : 0;
         if (r < 0)
             return r;

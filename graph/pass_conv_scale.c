@@ -30,7 +30,7 @@ static bool is_wide(enum dtype t)
     return t == DTYPE_F32 || t == DTYPE_F64;
 }
 
-/* ---- the convolution --------------------------------------------------------------------------- */
+/* ---- the convolution ------------------------------------------------------------------------ */
 
 static bool transposed(const struct node *conv)
 {
@@ -48,7 +48,8 @@ static int64_t channels_of(const struct node *conv)
 {
     const struct tensor *w = conv->n_in > 1 ? match_constant(conv->in[1]) : NULL;
     int64_t group = group_of(conv), channels;
-    if (!w || w->rank < 2 || !is_wide(w->dtype) || group < 1 || w->dims[0] < 1 || w->dims[0] % group)
+    if (!w || w->rank < 2 || !is_wide(w->dtype) || group < 1 || w->dims[0] < 1 ||
+        w->dims[0] % group)
         return -1;
     channels = w->dims[0];
     if (transposed(conv) && __builtin_mul_overflow(w->dims[1], group, &channels))
@@ -61,9 +62,10 @@ static int64_t channels_of(const struct node *conv)
     return channels;
 }
 
-/* The output channel that weights [block * size, (block + 1) * size) belong to: W is [M, C/g, ...], or
- * transposed [C, M/g, ...]. Returns size. */
-static int64_t block_of(const struct node *conv, const struct tensor *w, int64_t block, int64_t *channel)
+/* The output channel that weights [block * size, (block + 1) * size) belong to: W is [M, C/g,
+ * ...], or transposed [C, M/g, ...]. Returns size. */
+static int64_t block_of(const struct node *conv, const struct tensor *w, int64_t block,
+                        int64_t *channel)
 {
     int64_t count = tensor_count(w);
     if (!transposed(conv)) {
@@ -101,8 +103,8 @@ static int scale_weights(const struct node *conv, const struct affine *a, struct
     return 0;
 }
 
-static int shift_bias(const struct node *conv, const struct affine *a, struct tensor *out, bool *finite,
-                      struct err *e)
+static int shift_bias(const struct node *conv, const struct affine *a, struct tensor *out,
+                      bool *finite, struct err *e)
 {
     const struct tensor *b = conv->n_in > 2 && conv->in[2] ? match_constant(conv->in[2]) : NULL;
     int r = tensor_new(out, conv->graph->shared->budget, match_constant(conv->in[1])->dtype, 1,
@@ -153,11 +155,11 @@ static int apply(struct node *conv, struct node *after, const struct affine *a, 
     return r ? r : 1;
 }
 
-/* ---- what comes after it ----------------------------------------------------------------------- */
+/* ---- what comes after it -------------------------------------------------------------------- */
 
 enum { ROOT, CONV, BY, MEAN, VAR, SHIFT, WEIGHT };
 
-static const struct pat batchnorm[MATCH_ROWS] = {
+static const struct pat batchnorm[] = {
     [ROOT] = {"BatchNormalization", {CONV, BY, SHIFT, MEAN, VAR}},
     [CONV] = {"Conv|ConvTranspose", {[1] = WEIGHT}},
     [BY] = {.flags = MATCH_CONST},
@@ -166,13 +168,13 @@ static const struct pat batchnorm[MATCH_ROWS] = {
     [VAR] = {.flags = MATCH_CONST},
     [WEIGHT] = {.flags = MATCH_CONST},
 };
-static const struct pat commuting[MATCH_ROWS] = {
+static const struct pat commuting[] = {
     [ROOT] = {"Mul|Add", {CONV, BY}, MATCH_ANY_ORDER},
     [CONV] = {"Conv|ConvTranspose", {[1] = WEIGHT}},
     [BY] = {.flags = MATCH_CONST},
     [WEIGHT] = {.flags = MATCH_CONST},
 };
-static const struct pat ordered[MATCH_ROWS] = {
+static const struct pat ordered[] = {
     [ROOT] = {"Div|Sub", {CONV, BY}},
     [CONV] = {"Conv|ConvTranspose", {[1] = WEIGHT}},
     [BY] = {.flags = MATCH_CONST},
@@ -201,8 +203,8 @@ static bool read_batchnorm(const struct match *m, struct affine *a)
     return true;
 }
 
-/* The constant is one number, or one a channel: all dims are 1 but maybe the one of channels, which is
- * dim 1 of the convolution's `rank`. Then element i is of channel i * stride. */
+/* The constant is one number, or one a channel: all dims are 1 but maybe the one of channels,
+ * which is dim 1 of the convolution's `rank`. Then element i is of channel i * stride. */
 static bool channel_stride(const struct tensor *t, int rank, int64_t channels, int64_t *stride)
 {
     int at = t->rank - (rank - 1);

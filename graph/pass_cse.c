@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Common subexpressions: a pure node with the operator, attributes and inputs of an earlier one of the
- * same graph gives way to it. Small constants with the same contents become one value first, since
- * exporters write a constant anew wherever it is used.
+/* Common subexpressions: a pure node with the operator, attributes and inputs of an earlier one of
+ * the same graph gives way to it. Small constants with the same contents become one value first,
+ * since exporters write a constant anew wherever it is used.
  */
 #include <string.h>
 
@@ -29,7 +29,7 @@ static uint64_t mix_bytes(uint64_t h, const void *p, size_t n)
     return h;
 }
 
-/* ---- tensors ----------------------------------------------------------------------------------- */
+/* ---- tensors -------------------------------------------------------------------------------- */
 
 static bool same_tensor(const struct tensor *a, const struct tensor *b)
 {
@@ -50,7 +50,7 @@ static uint64_t hash_tensor(const struct tensor *t)
     return bytes ? mix_bytes(h, t->data, bytes) : h;
 }
 
-/* ---- attributes, through the operator's table --------------------------------------------------- */
+/* ---- attributes, through the operator's table ----------------------------------------------- */
 
 static bool same_bytes(const void *a, const void *b, size_t n)
 {
@@ -86,11 +86,13 @@ static bool same_attr(enum attr_kind kind, const void *a, const void *b)
         return same_tensor(*(const struct tensor *const *)a, *(const struct tensor *const *)b);
     case ATTR_INTS: {
         const struct ints *x = a, *y = b;
-        return x->n == y->n && !x->v == !y->v && same_bytes(x->v, y->v, (size_t)x->n * sizeof *x->v);
+        size_t bytes = (size_t)x->n * sizeof *x->v;
+        return x->n == y->n && !x->v == !y->v && same_bytes(x->v, y->v, bytes);
     }
     case ATTR_FLOATS: {
         const struct floats *x = a, *y = b;
-        return x->n == y->n && !x->v == !y->v && same_bytes(x->v, y->v, (size_t)x->n * sizeof *x->v);
+        size_t bytes = (size_t)x->n * sizeof *x->v;
+        return x->n == y->n && !x->v == !y->v && same_bytes(x->v, y->v, bytes);
     }
     case ATTR_STRINGS:
         return same_strs(a, b);
@@ -109,7 +111,7 @@ static bool same_attrs(const struct node *a, const struct node *b)
     return true;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------- */
+/* ---- nodes ---------------------------------------------------------------------------------- */
 
 static bool eligible(const struct node *n)
 {
@@ -154,7 +156,7 @@ static int replace_node(struct node *n, struct node *by, struct err *e)
     return 0;
 }
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 /* Items seen so far by hash; open addressing, at most half full. */
 struct seen {
@@ -182,7 +184,8 @@ static void seen_clear(struct seen *s)
 }
 
 /* The earlier item that is the same, or NULL once this one is noted. */
-static void *seen_find(struct seen *s, void *item, uint64_t hash, bool (*same)(const void *, const void *))
+static void *seen_find(struct seen *s, void *item, uint64_t hash,
+                       bool (*same)(const void *, const void *))
 {
     size_t i = hash & (s->slots - 1);
     for (; s->items[i]; i = (i + 1) & (s->slots - 1))

@@ -2,8 +2,8 @@
 /* What nothing reads goes: nodes, optional outputs, captures, constants with their memory.
  *
  * A fact may point to the tensor of a constant that its value was inferred from. So constants are
- * cleared only here, at the start of a round, when facts are fresh: then whatever points to a constant
- * reads it, and the constant is not dead.
+ * cleared only here, at the start of a round, when facts are fresh: then whatever points to a
+ * constant reads it, and the constant is not dead.
  */
 #include "graph/pass.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes whose output is one of their inputs: a table of operators and when they are that.
  *
- * Arithmetic counts only where it is exact for every value: x + 0 is not (it makes -0 a +0), x - 0 is.
+ * Arithmetic counts only where it is exact for every value: x + 0 is not (it makes -0 a +0), x - 0
+ * is.
  */
 #include "graph/pass.h"
 
@@ -69,8 +70,8 @@ static bool elems_are(const struct node *n, int i, bool (*fits)(int64_t v))
     if (t && !dtype_is_int(t->dtype))
         return false;
     for (int64_t k = 0; k < count; k++) {
-        int64_t v = t ? dtype_load_i64(t->dtype, (const char *)t->data + (size_t)k * dtype_size(t->dtype))
-                      : f->elems[k];
+        size_t at = t ? (size_t)k * dtype_size(t->dtype) : 0;
+        int64_t v = t ? dtype_load_i64(t->dtype, (const char *)t->data + at) : f->elems[k];
         if ((!t && !sym_is_number(v)) || !fits(v))
             return false;
     }

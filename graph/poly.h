@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Polynomials with integer coefficients over numbered atoms: the normal form of symbolic integers.
  *
- * Terms are in descending order (degree, then factors), each monomial once, no coefficient zero; the
- * constant, if there is one, is the last. The order is kept by multiplication, so long division works
- * on it. Sizes are bounded: what would be larger, or overflow, returns false and leaves the result
- * unusable. Pure functions on the caller's memory, any thread.
+ * Terms are in descending order (degree, then factors), each monomial once, no coefficient zero;
+ * the constant, if there is one, is the last. The order is kept by multiplication, so long
+ * division works on it. Sizes are bounded: what would be larger, or overflow, returns false and
+ * leaves the result unusable. Pure functions on the caller's memory, any thread.
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table behind symbolic integers, for the files sym*.c alone: entries, their ranges, interning.
  *
- * Entries are an array, operands before users, found again by hash. A sum is a program of words: for
- * each term the coefficient (two words), the number of factors, and their indices. Every other kind
- * has two operands, numbers or handles. Ceiling and truncating division are written with floors, so
- * that one form stands for them all. Each entry knows the range of its values, from the lower bounds
- * of its symbols; ranges saturate, and the ends of int64 read as infinite.
+ * Entries are an array, operands before users, found again by hash. A sum is a program of words:
+ * for each term the coefficient (two words), the number of factors, and their indices. Every other
+ * kind has two operands, numbers or handles. Ceiling and truncating division are written with
+ * floors, so that one form stands for them all. Each entry knows the range of its values, from the
+ * lower bounds of its symbols; ranges saturate, and the ends of int64 read as infinite.
  *
  * Models are hostile: entries, operands, depth and the size of the tree below an entry are bounded,
  * so recursion over a tree is safe wherever it is done.
@@ -75,7 +75,8 @@ static inline int64_t floor_number(int64_t a, int64_t b)
 
 /* The handle (or number) of a polynomial; SYM_UNKNOWN when a limit is reached. */
 int64_t expr_poly(struct syms *s, const struct poly *p);
-/* The handle of kind(a, b), which are not both numbers, as it stands (a number if its range is one). */
+/* The handle of kind(a, b), which are not both numbers, as it stands (a number if its range is
+ * one). */
 int64_t expr_pair(struct syms *s, enum sym_kind kind, int64_t a, int64_t b);
 /* v as a polynomial; false if it is SYM_UNKNOWN. */
 bool expr_to_poly(const struct syms *s, int64_t v, struct poly *p);

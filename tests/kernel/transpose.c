@@ -131,8 +131,10 @@ static void bench(unsigned rank, const int64_t *dims, const int64_t *perm, size_
         at += snprintf(name + at, sizeof(name) - (size_t)at, "%c%d", d ? ',' : ' ', (int)perm[d]);
     if (!check_bench(name) || !transpose_init(&r.t, rank, dims, perm, size))
         return;
-    r.x = calloc(1, bytes);
-    r.y = calloc(1, bytes);
+    r.x = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    r.y = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    memset(r.x, 1, bytes);
+    memset(r.y, 1, bytes);
     check_report(name, check_time(run, &r), 0, 2.0 * (double)bytes, 0);
     free(r.x);
     free(r.y);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Symbolic integers against plain ones: random expressions, the equalities that exporters' graphs rely
- * on, bounds, limits, failing allocations. INFER_SEED sets the seed of the random ones.
+/* Symbolic integers against plain ones: random expressions, the equalities that exporters' graphs
+ * rely on, bounds, limits, failing allocations. INFER_SEED sets the seed of the random ones.
  */
 #include "graph/sym.h"
 
@@ -165,7 +165,8 @@ static void complain(struct trial *t, int i, int64_t got, const char *what)
 {
     char text[400];
     printf("%s: %s: got %lld, want %lld with", what,
-           sym_print(t->s, t->exprs[i], text, sizeof text), (long long)got, (long long)t->values[i]);
+           sym_print(t->s, t->exprs[i], text, sizeof text), (long long)got,
+           (long long)t->values[i]);
     for (int k = 0; k < N_SYMBOLS; k++)
         printf(" %s=%lld", sym_print(t->s, t->symbols[k], text, sizeof text),
                (long long)t->values[k]);
@@ -302,7 +303,8 @@ static void divisions(void)
     CHECK(sym_mod(s, add(S, 8), 8) == sym_mod(s, S, 8));
     CHECK(sym_mod(s, sym_mod(s, S, 8), 8) == sym_mod(s, S, 8));
     CHECK(sym_mod(s, sym_mod(s, S, 8), 16) == sym_mod(s, S, 8));
-    CHECK(sym_ceil_div(s, mul(S, 16), 16) == S && sym_ceil_div(s, add(mul(S, 16), 1), 16) == add(S, 1));
+    CHECK(sym_ceil_div(s, mul(S, 16), 16) == S &&
+          sym_ceil_div(s, add(mul(S, 16), 1), 16) == add(S, 1));
     CHECK(sym_ceil_div(s, S, 2) == quo(add(S, 1), 2));
     CHECK(sym_ceil_div(s, mul(B, S), S) == B);
     CHECK(quo(quo(H, 2), 2) == quo(H, 4));
@@ -311,7 +313,8 @@ static void divisions(void)
     CHECK(once == quo(add(H, 1), 2) && add(quo(sub(add(once, 2), 3), 2), 1) == quo(add(H, 3), 4));
     CHECK(sym_div(s, S, 2) == quo(S, 2) && sym_div(s, Any, 2) != quo(Any, 2));
     CHECK(sym_div(s, S, -2) == sub(0, quo(S, 2)));
-    CHECK(sym_is_unknown(quo(S, 0)) && sym_is_unknown(sym_mod(s, S, 0)) && sym_is_unknown(quo(3, 0)));
+    CHECK(sym_is_unknown(quo(S, 0)) && sym_is_unknown(sym_mod(s, S, 0)) &&
+          sym_is_unknown(quo(3, 0)));
     syms_free(s);
 }
 
@@ -322,11 +325,14 @@ static void orders(void)
     CHECK(sym_max(s, add(S, 1), S) == add(S, 1) && sym_min(s, add(S, P), S) == S);
     CHECK(sym_max(s, B, S) == sym_max(s, S, B));
     CHECK(sym_min(s, sym_min(s, B, S), P) == sym_min(s, B, sym_min(s, P, S)));
-    CHECK(sym_min(s, sym_max(s, B, S), S) == S && sym_max(s, sym_max(s, B, S), S) == sym_max(s, B, S));
+    CHECK(sym_min(s, sym_max(s, B, S), S) == S &&
+          sym_max(s, sym_max(s, B, S), S) == sym_max(s, B, S));
     CHECK(sym_min(s, sym_min(s, S, 512), 1024) == sym_min(s, S, 512));
-    CHECK(sym_broadcast(s, 1, B) == B && sym_broadcast(s, B, B) == B && sym_broadcast(s, B, 4) == 4);
+    CHECK(sym_broadcast(s, 1, B) == B && sym_broadcast(s, B, B) == B &&
+          sym_broadcast(s, B, 4) == 4);
     CHECK(sym_broadcast(s, add(B, 2), S) == add(B, 2));
-    CHECK(sym_broadcast(s, sym_broadcast(s, B, S), P) == sym_broadcast(s, S, sym_broadcast(s, P, B)));
+    CHECK(sym_broadcast(s, sym_broadcast(s, B, S), P) ==
+          sym_broadcast(s, S, sym_broadcast(s, P, B)));
     CHECK(sym_is_unknown(sym_broadcast(s, 2, 3)) && sym_broadcast(s, 3, 3) == 3);
     CHECK(sym_differ(s, S, add(S, 1)) && sym_differ(s, add(S, 1), 0) && !sym_differ(s, S, B));
     CHECK(sym_differ(s, mul(S, 2), add(mul(B, 4), 1)));
@@ -356,11 +362,14 @@ static void texts(void)
 static void overflow(void)
 {
     set_up();
-    CHECK(sym_is_unknown(sym_add(NULL, INT64_MAX, 1)) && sym_is_unknown(sym_mul(NULL, INT64_MAX, 2)));
+    CHECK(sym_is_unknown(sym_add(NULL, INT64_MAX, 1)) &&
+          sym_is_unknown(sym_mul(NULL, INT64_MAX, 2)));
     CHECK(sym_is_unknown(sym_sub(NULL, INT64_MIN, 1)));
     CHECK(sym_is_unknown(sym_floor_div(NULL, INT64_MIN, -1)));
-    CHECK(sym_mod(NULL, INT64_MIN, -1) == 0 && sym_mod(NULL, -7, 4) == 1 && sym_mod(NULL, 7, -4) == -1);
-    CHECK(sym_floor_div(NULL, -7, 2) == -4 && sym_ceil_div(NULL, -7, 2) == -3 && sym_div(NULL, -7, 2) == -3);
+    CHECK(sym_mod(NULL, INT64_MIN, -1) == 0 && sym_mod(NULL, -7, 4) == 1 &&
+          sym_mod(NULL, 7, -4) == -1);
+    CHECK(sym_floor_div(NULL, -7, 2) == -4 && sym_ceil_div(NULL, -7, 2) == -3 &&
+          sym_div(NULL, -7, 2) == -3);
     CHECK(sym_is_unknown(mul(mul(S, INT64_MAX / 2), 3)));
     CHECK(sym_is_unknown(add(SYM_UNKNOWN, S)) && sym_is_unknown(add(SYM_UNKNOWN, 3)));
     CHECK(sym_is_unknown(add(SYM_UNKNOWN - 1, 1))); /* a sum that would look like a handle */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/pool.h"
+
+#include "kernels/pool_taps.h"
+
+/* The interior of a row, a tap at a time over all of it. Constant strides let the compiler vectorise. */
+static inline __attribute__((always_inline)) void
+interior_run(const struct pool_shape *s, const float *x, float *y, const struct pool_taps *h, int64_t n,
+             int64_t stride, bool max)
+{
+    const float count = (float)(h->count * s->kernel[1]);
+
+    for (int64_t k = 0; k < n; k++)
+        y[k] = max ? -INFINITY : 0;
+    for (int64_t i = h->first; i < h->last; i++) {
+        for (int64_t j = 0; j < s->kernel[1]; j++) {
+            const float *row = x + i * s->dilation[0] * s->in[1] + j * s->dilation[1];
+            for (int64_t k = 0; k < n; k++)
+                y[k] = max ? pool_max_of(y[k], row[k * stride]) : y[k] + row[k * stride];
+        }
+    }
+    for (int64_t k = 0; !max && k < n; k++)
+        y[k] = count > 0 ? y[k] / count : 0;
+}
+
+static inline __attribute__((always_inline)) void planes_run(const struct pool_shape *s, const float *x,
+                                                             float *y, size_t planes, bool max)
+{
+    int64_t from, to;
+
+    pool_interior(s, &from, &to);
+    for (size_t p = 0; p < planes; p++, x += s->in[0] * s->in[1]) {
+        for (int64_t oh = 0; oh < s->out[0]; oh++, y += s->out[1]) {
+            const struct pool_taps h = pool_taps(s, 0, oh);
+            pool_edges(s, x, y, &h, from, to, max);
+            if (from == to)
+                continue;
+            const float *in = x + h.start * s->in[1] + from * s->stride[1] - s->pad[1];
+            if (s->stride[1] == 1)
+                interior_run(s, in, y + from, &h, to - from, 1, max);
+            else if (s->stride[1] == 2)
+                interior_run(s, in, y + from, &h, to - from, 2, max);
+            else
+                interior_run(s, in, y + from, &h, to - from, s->stride[1], max);
+        }
+    }
+}
+
+static void max_run(const struct pool_shape *s, const float *x, float *y, size_t planes)
+{
+    planes_run(s, x, y, planes, true);
+}
+
+static void average_run(const struct pool_shape *s, const float *x, float *y, size_t planes)
+{
+    planes_run(s, x, y, planes, false);
+}
+
+static const struct pool_f32_kernel pool_f32_c = {
+    .name = "c",
+    .level = CPU_C,
+    .max = max_run,
+    .average = average_run,
+};
+
+const struct pool_f32_kernel *const pool_f32_kernels[] = {
+    &pool_f32_c,
+#if defined(__x86_64__)
+    &pool_f32_avx2,
+    &pool_f32_avx512,
+#endif
+};
+const unsigned pool_f32_kernel_count = sizeof(pool_f32_kernels) / sizeof(*pool_f32_kernels);
+
+const struct pool_f32_kernel *pool_f32_pick(void)
+{
+    unsigned i = pool_f32_kernel_count - 1;
+    while (i > 0 && !cpu_has(pool_f32_kernels[i]->level))
+        i--;
+    return pool_f32_kernels[i];
+}
