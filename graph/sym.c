@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Arithmetic in canonical form. A divisor is taken to be other than zero, so that what it shares
+ * with the dividend cancels: B*S*768 over B*S is 768. Only signs and orders that the lower bounds
+ * of the symbols prove are used.
+ */
 #include "graph/sym.h"
 
 #include "graph/sym_table.h"

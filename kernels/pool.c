@@ -3,6 +3,32 @@
 
 #include "kernels/pool_taps.h"
 
+/* Outputs [*from, *to) of a row whose windows are wholly inside. */
+static void row_interior(const struct pool_shape *s, int64_t *from, int64_t *to)
+{
+    const int64_t out = s->out[1], rest = s->in[1] - 1 - (s->kernel[1] - 1) * s->dilation[1] + s->pad[1];
+    const int64_t lo = pool_ceil(s->pad[1], s->stride[1]), hi = rest < 0 ? 0 : rest / s->stride[1] + 1;
+
+    *from = lo < out ? lo : out;
+    *to = hi < out ? hi : out;
+    if (*to < *from)
+        *to = *from;
+}
+
+/* The outputs of a row that row_interior() leaves out. */
+static void row_edges(const struct pool_shape *s, const float *x, float *y,
+                              const struct pool_taps *h, int64_t from, int64_t to, bool max)
+{
+    for (int64_t ow = 0; ow < s->out[1]; ow++) {
+        if (ow == from)
+            ow = to;
+        if (ow >= s->out[1])
+            break;
+        const struct pool_taps w = pool_taps(s, 1, ow);
+        y[ow] = pool_point(s, x, h, &w, max);
+    }
+}
+
 /* The interior of a row, a tap at a time over all of it. Constant strides let the compiler vectorise. */
 static inline __attribute__((always_inline)) void
 interior_run(const struct pool_shape *s, const float *x, float *y, const struct pool_taps *h, int64_t n,
@@ -28,11 +54,11 @@ static inline __attribute__((always_inline)) void planes_run(const struct pool_s
 {
     int64_t from, to;
 
-    pool_interior(s, &from, &to);
+    row_interior(s, &from, &to);
     for (size_t p = 0; p < planes; p++, x += s->in[0] * s->in[1]) {
         for (int64_t oh = 0; oh < s->out[0]; oh++, y += s->out[1]) {
             const struct pool_taps h = pool_taps(s, 0, oh);
-            pool_edges(s, x, y, &h, from, to, max);
+            row_edges(s, x, y, &h, from, to, max);
             if (from == to)
                 continue;
             const float *in = x + h.start * s->in[1] + from * s->stride[1] - s->pad[1];

@@ -37,18 +37,6 @@ static inline struct pool_taps pool_taps(const struct pool_shape *s, int d, int6
     return t;
 }
 
-/* Outputs [*from, *to) of a row whose windows are wholly inside. */
-static inline void pool_interior(const struct pool_shape *s, int64_t *from, int64_t *to)
-{
-    const int64_t out = s->out[1], rest = s->in[1] - 1 - (s->kernel[1] - 1) * s->dilation[1] + s->pad[1];
-    const int64_t lo = pool_ceil(s->pad[1], s->stride[1]), hi = rest < 0 ? 0 : rest / s->stride[1] + 1;
-
-    *from = lo < out ? lo : out;
-    *to = hi < out ? hi : out;
-    if (*to < *from)
-        *to = *from;
-}
-
 static inline float pool_max_of(float m, float x)
 {
     return x > m || x != x ? x : m;
@@ -68,18 +56,4 @@ static inline float pool_point(const struct pool_shape *s, const float *x, const
         }
     }
     return max ? y : count > 0 ? y / (float)count : 0;
-}
-
-/* The outputs of a row that pool_interior() leaves out. */
-static inline void pool_edges(const struct pool_shape *s, const float *x, float *y,
-                              const struct pool_taps *h, int64_t from, int64_t to, bool max)
-{
-    for (int64_t ow = 0; ow < s->out[1]; ow++) {
-        if (ow == from)
-            ow = to;
-        if (ow >= s->out[1])
-            break;
-        const struct pool_taps w = pool_taps(s, 1, ow);
-        y[ow] = pool_point(s, x, h, &w, max);
-    }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/common.h"
 
-#include <math.h>
 #include <string.h>
+
+#include "kernels/cast.h"
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
@@ -60,22 +61,40 @@ static uint64_t truncate_u64(double v)
     return v >= two64 ? UINT64_MAX : (uint64_t)v;
 }
 
+/* The kernel that widens a type to f32; -1 where there is none. */
+static int cast_to_f32(enum dtype t)
+{
+    switch (t) {
+    case DTYPE_F16:
+        return CAST_F16_F32;
+    case DTYPE_BF16:
+        return CAST_BF16_F32;
+    case DTYPE_I32:
+        return CAST_I32_F32;
+    case DTYPE_I64:
+        return CAST_I64_F32;
+    case DTYPE_U8:
+        return CAST_U8_F32;
+    case DTYPE_I8:
+        return CAST_I8_F32;
+    default:
+        return -1;
+    }
+}
+
 void elems_to_f32(enum dtype t, const void *p, int64_t first, int64_t n, float *out)
 {
     const char *in = at(t, p, first);
     size_t size = dtype_size(t);
+    int cast = cast_to_f32(t);
+    if (cast >= 0 && n > 0) {
+        cast_pick((enum cast_op)cast)(in, out, (size_t)n);
+        return;
+    }
     switch (t) {
     case DTYPE_F32:
         if (n > 0)
             memcpy(out, in, (size_t)n * sizeof *out);
-        break;
-    case DTYPE_F16:
-        for (int64_t i = 0; i < n; i++)
-            out[i] = dtype_f16_to_f32(((const uint16_t *)in)[i]);
-        break;
-    case DTYPE_BF16:
-        for (int64_t i = 0; i < n; i++)
-            out[i] = dtype_bf16_to_f32(((const uint16_t *)in)[i]);
         break;
 #define X(word, type, low, high)                                                                   \
     case word:                                                                                     \
@@ -107,12 +126,10 @@ void elems_from_f32(enum dtype t, void *p, int64_t first, int64_t n, const float
             ((double *)out)[i] = in[i];
         break;
     case DTYPE_F16:
-        for (int64_t i = 0; i < n; i++)
-            ((uint16_t *)out)[i] = dtype_f32_to_f16(in[i]);
+        cast_pick(CAST_F32_F16)(in, out, (size_t)n);
         break;
     case DTYPE_BF16:
-        for (int64_t i = 0; i < n; i++)
-            ((uint16_t *)out)[i] = dtype_f32_to_bf16(in[i]);
+        cast_pick(CAST_F32_BF16)(in, out, (size_t)n);
         break;
     case DTYPE_BOOL:
         for (int64_t i = 0; i < n; i++)
@@ -147,11 +164,11 @@ void elems_to_f64(enum dtype t, const void *p, int64_t first, int64_t n, double 
         break;
     case DTYPE_F16:
         for (int64_t i = 0; i < n; i++)
-            out[i] = dtype_f16_to_f32(((const uint16_t *)in)[i]);
+            out[i] = cast_f16_to_f32(((const uint16_t *)in)[i]);
         break;
     case DTYPE_BF16:
         for (int64_t i = 0; i < n; i++)
-            out[i] = dtype_bf16_to_f32(((const uint16_t *)in)[i]);
+            out[i] = cast_bf16_to_f32(((const uint16_t *)in)[i]);
         break;
 #define X(word, type, low, high)                                                                   \
     case word:                                                                                     \

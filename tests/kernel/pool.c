@@ -80,6 +80,19 @@ static void test_random(int kind)
     test_shape(&s, kind);
 }
 
+/* Rows wider than the buffers of the vector rows, and windows that reach further. */
+static void test_wide(void)
+{
+    const struct pool_shape wide = {{2, 3001}, {1, 1501}, {2, 3}, {1, 2}, {1, 1}, {0, 1}, {0, 1}, true};
+    const struct pool_shape thin = {{2, 3001}, {2, 2990}, {1, 12}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, false};
+    const struct pool_shape far = {{1, 3001}, {1, 1000}, {1, 3}, {1, 1}, {1, 999}, {0, 5}, {0, 5}, false};
+    const struct pool_shape rare = {{1, 3001}, {1, 3}, {1, 2}, {1, 1300}, {1, 1}, {0, 0}, {0, 0}, false};
+    test_shape(&wide, 0);
+    test_shape(&thin, 0);
+    test_shape(&far, 0);
+    test_shape(&rare, 0);
+}
+
 struct run {
     struct pool_shape s;
     float *x, *y;
@@ -118,6 +131,7 @@ int main(int argc, char **argv)
     for (int l = -1; (l = check_level_next(l)) >= 0;) {
         for (int i = 0; i < 600; i++)
             test_random(i % 3);
+        test_wide();
         bench(112, 3, 2, 1);
         bench(56, 2, 2, 0);
         bench(28, 3, 1, 1);
