@@ -87,7 +87,9 @@ static int place_captures(struct placer *p, struct graph *g, struct err *e)
         int rc = twin_of(p, v->outer, DEVICE_CPU, &to, e);
         if (rc < 0)
             return rc;
-        v->outer = to;
+        rc = graph_set_outer(v, to, e);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }

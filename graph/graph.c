@@ -144,6 +144,13 @@ static void drop_use(struct graph_value *v, const struct node *n, int index,
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+const char *value_name(const struct graph_value *v)
+{
+    while (v->outer)
+        v = v->outer;
+    return v->name;
+}
+
 static void take_out_value(struct graph_value *v)
 {
     struct graph *g = v->graph;
@@ -313,7 +320,7 @@ struct graph_value *graph_capture(struct graph *g, struct graph_value *outer, st
     }
     if (reserve_uses(outer, 1, e))
         return NULL;
-    struct graph_value *v = graph_value_new(g, outer->name, e);
+    struct graph_value *v = graph_value_new(g, "", e);
     if (!v)
         return NULL;
     v->outer = outer;

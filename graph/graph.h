@@ -55,7 +55,7 @@ struct use {
 };
 
 struct graph_value {
-    const char *name; /* unique in its graph; "" for values made by passes without one */
+    const char *name; /* unique in its graph; "" for captures, and values made by passes without one */
     uint32_t id;      /* dense, unique in the model */
     struct graph *graph;
     struct fact fact;
@@ -120,6 +120,8 @@ void graph_free(struct graph *main);                                   /* with e
 
 /* Building. Strings are copied. The caller fills inputs through graph_add_input and so on. */
 struct graph_value *graph_value_new(struct graph *g, const char *name, struct err *e) WARN_UNUSED;
+/* The name, or that of what a capture captures: captures have none of their own. */
+const char *value_name(const struct graph_value *v);
 int graph_add_input(struct graph *g, struct graph_value *v, struct err *e) WARN_UNUSED;
 int graph_add_output(struct graph *g, struct graph_value *v, struct err *e) WARN_UNUSED;
 /* A constant; the tensor's reference is taken over, even on failure (*t is then zeroed). */
@@ -131,7 +133,8 @@ int graph_make_constant(struct graph_value *v, struct tensor *t, struct err *e) 
 /* The capture of `outer` (a value of an enclosing graph) in g, made on first use at each level. */
 struct graph_value *graph_capture(struct graph *g, struct graph_value *outer, struct err *e) WARN_UNUSED;
 /* Let a capture read another value of the enclosing graph. */
-int graph_set_outer(struct graph_value *capture, struct graph_value *outer, struct err *e) WARN_UNUSED;
+int graph_set_outer(struct graph_value *capture, struct graph_value *outer,
+                    struct err *e) WARN_UNUSED;
 /* A node before `before` (NULL: at the end), with n_in and n_out empty places and zeroed attributes
  * filled with the operator's defaults, as the newest version that the row covers has them. */
 struct node *graph_node_new(struct graph *g, const struct op *op, const char *name, int n_in, int n_out,
@@ -141,8 +144,8 @@ void node_set_opset(struct node *n, int opset);
 /* v is of the node's graph, or NULL. An output's value must have no other source. */
 int node_set_in(struct node *n, int i, struct graph_value *v, struct err *e) WARN_UNUSED;
 void node_set_out(struct node *n, int i, struct graph_value *v);
-/* Append a subgraph (made with graph_new_sub of the node's graph) to n->graphs; the captures that it
- * has by then become uses by this node. */
+/* Append a subgraph (made with graph_new_sub of the node's graph) to n->graphs; the captures that
+ * it has by then become uses by this node. */
 int node_add_graph(struct node *n, struct graph *sub, struct err *e) WARN_UNUSED;
 
 /* Rewriting. */
@@ -154,7 +157,7 @@ int node_add_graph(struct node *n, struct graph *sub, struct err *e) WARN_UNUSED
 int graph_replace(struct graph_value *from, struct graph_value *to, struct err *e) WARN_UNUSED;
 /* Take a node out, with its outputs and subgraphs; its outputs must have no uses. */
 void graph_remove(struct node *n);
-/* Take out a constant, a capture, or a value without a source, that has no uses and is no output. */
+/* Take out a constant, a capture or a value without a source; it has no uses and is no output. */
 void graph_drop(struct graph_value *v);
 /* Sort the list of this graph (not of those below) topologically, changing what is in order already as
  * little as possible; ERR_MODEL names a cycle. */

@@ -93,7 +93,7 @@ static void list_inputs(const struct infer *c, char *buf, size_t size)
         int k;
         if (c->in[i])
             k = snprintf(buf + n, size - n, "%s%.40s %s", sep,
-                         c->node->in[i] ? c->node->in[i]->name : "",
+                         c->node->in[i] ? value_name(c->node->in[i]) : "",
                          type_print(&c->in[i]->type, c->syms, type, sizeof type));
         else
             k = snprintf(buf + n, size - n, "%sabsent", sep);
@@ -239,7 +239,7 @@ static int gather_inputs(const struct node *n, const struct fact **in, struct er
         in[i] = v ? &v->fact : NULL;
         if (v && v->fact.type.kind == TYPE_UNKNOWN)
             return err_set(e, ERR_INTERNAL, "the type of '%.80s' is not known before it is read",
-                           v->name);
+                           value_name(v));
     }
     return 0;
 }
@@ -266,7 +266,7 @@ static int infer_graph(struct infer *c, struct graph *g, const struct fact *in, 
     for (int i = 0; i < n_out && r == 0; i++) {
         if (g->outputs[i]->fact.type.kind == TYPE_UNKNOWN)
             return err_set(e, ERR_MODEL, "output '%.80s' of a subgraph is made by no node",
-                           g->outputs[i]->name);
+                           value_name(g->outputs[i]));
         out[i] = g->outputs[i]->fact;
     }
     return r;

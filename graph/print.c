@@ -138,6 +138,8 @@ static void put_name(struct text *t, const struct graph_value *v, bool quote)
 {
     char name[128];
     size_t n = 0;
+    while (v->outer)
+        v = v->outer;
     if (!v->name[0]) {
         put(t, "%%%u", (unsigned)v->id);
         return;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* y[i] = f(a[i], b[i]), where either operand may be a single element; and the same on tensors of any
- * shapes that broadcast.
+/* y[i] = f(a[i], b[i]), where either operand may be a single element; and the same on tensors of
+ * any shapes that broadcast.
  *
- * Memory. No alignment beyond that of the element; nothing outside the n elements is touched; n may
- * be 0; y may be a or b itself, where that operand is a vector, and overlaps them in no other way. Any
- * thread; no state. Same bits: on one level y[i] depends on the two operands alone, not on i, n,
- * alignment or on which operand is a single element.
+ * Memory. No alignment beyond that of the element; nothing outside the n elements is touched; n
+ * may be 0; y may be a or b itself, where that operand is a vector, and overlaps them in no other
+ * way. Any thread; no state. Same bits: on one level y[i] depends on the two operands alone, not
+ * on i, n, alignment or on which operand is a single element.
  *
- * Functions. add, sub, mul, div of floats round once, as in IEEE 754. min and max give NaN if either
- * operand is NaN; of zeros of different signs either. pow is C's powf within 2 ulp (exactly x * x where
- * b is 2). prelu: a < 0 ? a * b : a. Integers wrap; x / 0 is 0 and the least integer divided by -1 is
- * itself, so that hostile inputs cannot trap; integer pow by repeated multiplication, wrapping, with a
- * negative exponent as in 1 / a^-b truncated (0 where that would be a division by zero).
+ * Functions. add, sub, mul, div of floats round once, as in IEEE 754. min and max give NaN if
+ * either operand is NaN; of zeros of different signs either. pow is C's powf within 2 ulp (2, 3,
+ * -1 and 1/2 go by products, a quotient and a root). prelu: a < 0 ? a * b : a. Integers wrap; x /
+ * 0 is 0 and the least integer divided by -1 is itself, so that hostile inputs cannot trap;
+ * integer pow by repeated multiplication, wrapping, with a negative exponent as in 1 / a^-b
+ * truncated (0 where that would be a division by zero).
  */
 #pragma once
 
@@ -49,8 +50,8 @@ extern const struct binary_f32_kernel *const binary_f32_kernels[];
 extern const unsigned binary_f32_kernel_count;
 extern const struct binary_f32_kernel binary_f32_avx2, binary_f32_avx512;
 
-/* The best usable function; never NULL. f64, i32 and i64 are plain C. u32 and u64 can use add, sub and
- * mul of i32 and i64. */
+/* The best usable function; never NULL. f64, i32 and i64 are plain C. u32 and u64 can use add, sub
+ * and mul of i32 and i64. */
 binary_fn *binary_f32_pick(enum binary_op op);
 binary_fn *binary_f64_pick(enum binary_op op);
 binary_fn *binary_i32_pick(enum binary_op op);

@@ -11,7 +11,20 @@ static inline T NAME(one_prelu)(T a, T b) { return a < 0 ? (T)((U)a * (U)b) : a;
 static inline T NAME(one_min)(T a, T b) { return a < b || a != a ? a : b; }
 static inline T NAME(one_max)(T a, T b) { return a > b || a != a ? a : b; }
 static inline T NAME(one_div)(T a, T b) { return a / b; }
-static inline T NAME(one_pow)(T a, T b) { return b == 2 ? a * a : M(pow)(a, b); }
+
+/* The exponents that models use, as the vector rows take them. */
+static inline T NAME(one_pow)(T a, T b)
+{
+    if (b == 2)
+        return a * a;
+    if (b == 3)
+        return a * a * a;
+    if (b == -1)
+        return 1 / a;
+    if (b == (T)0.5)
+        return a == -INFINITY ? INFINITY : M(sqrt)(a + 0);
+    return M(pow)(a, b);
+}
 #else
 static inline T NAME(one_min)(T a, T b) { return a < b ? a : b; }
 static inline T NAME(one_max)(T a, T b) { return a > b ? a : b; }
@@ -35,8 +48,8 @@ static inline T NAME(one_pow)(T a, T b)
 #endif
 
 /* f is a constant where this is inlined. */
-static inline __attribute__((always_inline)) void NAME(each)(T (*f)(T a, T b), const T *a, const T *b,
-                                                             unsigned scalar, T *y, size_t n)
+static inline __attribute__((always_inline)) void
+NAME(each)(T (*f)(T a, T b), const T *a, const T *b, unsigned scalar, T *y, size_t n)
 {
     if (n == 0)
         return;

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-/* Runs shorter than this are expanded into blocks, which then stay in the first cache; longer ones too
- * where that takes no gathering. A periodic input is laid out once, long enough for a block at any
- * phase. */
+/* Runs shorter than this are expanded into blocks, which then stay in the first cache; longer ones
+ * too where that takes no gathering. A periodic input is laid out once, long enough for a block at
+ * any phase. */
 enum { RUN_SHORT = 16, BLOCK = 256, PERIOD_MAX = 256, SIZE_ELEMENT_MAX = 16 };
 
 /* Where an expanded block of an input comes from. */
@@ -42,7 +42,8 @@ static bool shape_count(const struct broadcast_shape *s, size_t *count)
 }
 
 /* An input's dim under the output's dim d; 1 where it has none. */
-static int64_t dim_under(const struct broadcast_shape *in, const struct broadcast_shape *out, unsigned d)
+static int64_t dim_under(const struct broadcast_shape *in, const struct broadcast_shape *out,
+                         unsigned d)
 {
     const unsigned missing = out->rank - in->rank;
     return d < missing ? 1 : in->dims[d - missing];
@@ -64,8 +65,8 @@ static void append(struct broadcast *b, size_t dim, const size_t *stride)
         b->stride[i][b->rank - 1] = stride[i];
 }
 
-/* How input i repeats: from the innermost dim outwards it is contiguous for *period elements; if it is
- * broadcast in all dims further out it is periodic. */
+/* How input i repeats: from the innermost dim outwards it is contiguous for *period elements; if
+ * it is broadcast in all dims further out it is periodic. */
 static enum source source_of(const struct broadcast *b, unsigned i, size_t *period)
 {
     unsigned d = b->rank;
@@ -174,8 +175,8 @@ rows_put_sized(unsigned char *to, const unsigned char *from, size_t size, size_t
             memcpy(to + i * size, from + i * step, size);
 }
 
-static void rows_put(unsigned char *to, const unsigned char *from, size_t size, bool repeat, size_t n,
-                     size_t rows, size_t stride)
+static void rows_put(unsigned char *to, const unsigned char *from, size_t size, bool repeat,
+                     size_t n, size_t rows, size_t stride)
 {
     const size_t step = repeat ? 0 : size;
 
@@ -191,13 +192,14 @@ static void rows_put(unsigned char *to, const unsigned char *from, size_t size, 
         rows_put_sized(to, from, size, step, n, rows, stride);
 }
 
-/* Input i's elements under the output's [begin, begin + n): whole rows of the innermost dim together,
- * what begins or ends within a row alone. The output has two dims or more. */
+/* Input i's elements under the output's [begin, begin + n): whole rows of the innermost dim
+ * together, what begins or ends within a row alone. The output has two dims or more. */
 static void gather(const struct broadcast *b, unsigned i, const unsigned char *in, size_t begin,
                    size_t n, unsigned char *to)
 {
     const unsigned last = b->rank - 1;
-    const size_t inner = b->dims[last], size = b->in_size[i], stride = b->stride[i][last - 1] * size;
+    const size_t inner = b->dims[last], size = b->in_size[i],
+                 stride = b->stride[i][last - 1] * size;
     const bool repeat = b->stride[i][last] == 0;
     struct place p;
 

@@ -23,8 +23,8 @@ static inline uint32_t round_off(uint32_t x, unsigned shift)
     return (x + ((1u << (shift - 1)) - 1) + (x >> shift & 1)) >> shift;
 }
 
-/* Exponents differ by 112; a carry out of the mantissa raises the exponent, up to infinity. Below 2^-14
- * the mantissa, with its leading one, moves down by what the exponent lacks. */
+/* Exponents differ by 112; a carry out of the mantissa raises the exponent, up to infinity. Below
+ * 2^-14 the mantissa, with its leading one, moves down by what the exponent lacks. */
 uint16_t cast_f32_to_f16(float value)
 {
     const uint32_t bits = bits_of(value), x = bits & 0x7fffffff;

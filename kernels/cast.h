@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversions between element types on contiguous vectors, those worth a fast row.
  *
- * Rounding. To f16 and bf16: to nearest, halves to even, overflow to infinity, subnormal results exact
- * by the same rule; NaN stays NaN, with the upper bits of its payload and the quiet bit set; the sign
- * is kept. From f16 and bf16: exact (a signalling NaN becomes quiet from f16, is kept from bf16).
- * Integer to f32: to nearest even. f32 to integer: towards zero; NaN and what does not fit give the
- * least integer of the type. Every level gives the same bits.
+ * Rounding. To f16 and bf16: to nearest, halves to even, overflow to infinity, subnormal results
+ * exact by the same rule; NaN stays NaN, with the upper bits of its payload and the quiet bit set;
+ * the sign is kept. From f16 and bf16: exact (a signalling NaN becomes quiet from f16, is kept
+ * from bf16). Integer to f32: to nearest even. f32 to integer: towards zero; NaN and what does not
+ * fit give the least integer of the type. Every level gives the same bits.
  *
- * Memory. No alignment beyond that of the elements; nothing outside the n elements is touched; n may
- * be 0; y may be x itself where both elements have the same size, and overlaps it in no other way.
- * y[i] depends on x[i] alone. Any thread; no state.
+ * Memory. No alignment beyond that of the elements; nothing outside the n elements is touched; n
+ * may be 0; y may be x itself where both elements have the same size, and overlaps it in no other
+ * way. y[i] depends on x[i] alone. Any thread; no state.
  */
 #pragma once
 

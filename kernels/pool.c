@@ -6,8 +6,10 @@
 /* Outputs [*from, *to) of a row whose windows are wholly inside. */
 static void row_interior(const struct pool_shape *s, int64_t *from, int64_t *to)
 {
-    const int64_t out = s->out[1], rest = s->in[1] - 1 - (s->kernel[1] - 1) * s->dilation[1] + s->pad[1];
-    const int64_t lo = pool_ceil(s->pad[1], s->stride[1]), hi = rest < 0 ? 0 : rest / s->stride[1] + 1;
+    const int64_t out = s->out[1],
+                  rest = s->in[1] - 1 - (s->kernel[1] - 1) * s->dilation[1] + s->pad[1];
+    const int64_t lo = pool_ceil(s->pad[1], s->stride[1]),
+                  hi = rest < 0 ? 0 : rest / s->stride[1] + 1;
 
     *from = lo < out ? lo : out;
     *to = hi < out ? hi : out;
@@ -29,10 +31,12 @@ static void row_edges(const struct pool_shape *s, const float *x, float *y,
     }
 }
 
-/* The interior of a row, a tap at a time over all of it. Constant strides let the compiler vectorise. */
-static inline __attribute__((always_inline)) void
-interior_run(const struct pool_shape *s, const float *x, float *y, const struct pool_taps *h, int64_t n,
-             int64_t stride, bool max)
+/* The interior of a row, a tap at a time over all of it. Constant strides let the compiler
+ * vectorise. */
+static inline __attribute__((always_inline)) void interior_run(const struct pool_shape *s,
+                                                               const float *x, float *y,
+                                                               const struct pool_taps *h, int64_t n,
+                                                               int64_t stride, bool max)
 {
     const float count = (float)(h->count * s->kernel[1]);
 
@@ -49,8 +53,8 @@ interior_run(const struct pool_shape *s, const float *x, float *y, const struct 
         y[k] = count > 0 ? y[k] / count : 0;
 }
 
-static inline __attribute__((always_inline)) void planes_run(const struct pool_shape *s, const float *x,
-                                                             float *y, size_t planes, bool max)
+static inline __attribute__((always_inline)) void
+planes_run(const struct pool_shape *s, const float *x, float *y, size_t planes, bool max)
 {
     int64_t from, to;
 

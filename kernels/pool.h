@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Max and average pooling of f32 planes (NCHW: a plane is one image's channel), 2-D windows.
  *
- * y[oh][ow] is taken over x[oh * stride + kh * dilation - pad][...] for kh, kw in the kernel, those
- * inside the plane only. max: NaN if one of them is NaN; -infinity if there are none. average: the sum
- * in f32, divided by the number of positions: those inside the plane, or with count_pad those inside
- * the plane with its pads on both sides; 0 if there are none. The sum is taken in order of (kh, kw) by
- * plain C; by the vector rows over kh for each column, then over kw. A plane's result depends on the
- * plane alone. A global average is REDUCE_MEAN of rows (kernels/reduce.h). A 1-D pool
- * has height 1.
+ * y[oh][ow] is taken over x[oh * stride + kh * dilation - pad][...] for kh, kw in the kernel,
+ * those inside the plane only. max: NaN if one of them is NaN; -infinity if there are none.
+ * average: the sum in f32, divided by the number of positions: those inside the plane, or with
+ * count_pad those inside the plane with its pads on both sides; 0 if there are none. The sum is
+ * taken in order of (kh, kw) by plain C; by the vector rows over kh for each column, then over kw.
+ * A plane's result depends on the plane alone. A global average is REDUCE_MEAN of rows
+ * (kernels/reduce.h). A 1-D pool has height 1.
  *
- * Memory. Planes are contiguous; no alignment; nothing outside of them is touched; y does not overlap
- * x. Any thread; no scratch.
+ * Memory. Planes are contiguous; no alignment; nothing outside of them is touched; y does not
+ * overlap x. Any thread; no scratch.
  */
 #pragma once
 

@@ -7,7 +7,8 @@
 
 #include "kernels/pool.h"
 
-/* Taps [first, last) are inside; the first tap's place, which may be in the pad; positions that count. */
+/* Taps [first, last) are inside; the first tap's place, which may be in the pad; positions that
+ * count. */
 struct pool_taps {
     int64_t first, last, start, count;
 };
@@ -42,8 +43,8 @@ static inline float pool_max_of(float m, float x)
     return x > m || x != x ? x : m;
 }
 
-static inline float pool_point(const struct pool_shape *s, const float *x, const struct pool_taps *h,
-                               const struct pool_taps *w, bool max)
+static inline float pool_point(const struct pool_shape *s, const float *x,
+                               const struct pool_taps *h, const struct pool_taps *w, bool max)
 {
     const int64_t count = h->count * w->count;
     float y = max ? -INFINITY : 0;

@@ -5,7 +5,8 @@
 
 #include "kernels/row_sum.h"
 
-/* Columns taken together along an axis, and elements of a column summed before a total takes them. */
+/* Columns taken together along an axis, and elements of a column summed before a total takes them.
+ * */
 enum { COLUMNS = 32, BLOCK = 64 };
 
 const char *reduce_name(enum reduce_op op)
@@ -103,8 +104,8 @@ static void strip_prod(const float *x, float *y, size_t n, size_t inner, size_t 
         y[c] = part[c];
 }
 
-static inline __attribute__((always_inline)) void strip_sum(row_term_fn *f, const float *x, size_t n,
-                                                            size_t inner, size_t count,
+static inline __attribute__((always_inline)) void strip_sum(row_term_fn *f, const float *x,
+                                                            size_t n, size_t inner, size_t count,
                                                             const float *p, double *total)
 {
     for (size_t c = 0; c < count; c++)
@@ -154,8 +155,8 @@ static void strip_reduce(enum reduce_op op, const float *x, float *y, size_t n, 
     }
 }
 
-static void axis_run(enum reduce_op op, const float *x, float *y, size_t n, size_t inner, size_t from,
-                     size_t to)
+static void axis_run(enum reduce_op op, const float *x, float *y, size_t n, size_t inner,
+                     size_t from, size_t to)
 {
     for (; from < to; from += COLUMNS)
         strip_reduce(op, x + from, y + from, n, inner, to - from < COLUMNS ? to - from : COLUMNS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums over a row in plain C, in the order that kernels/reduce.h fixes; for the plain C rows of reduce
- * and norm. */
+/* Sums over a row in plain C, in the order that kernels/reduce.h fixes; for the plain C rows of
+ * reduce and norm. */
 #pragma once
 
 #include <math.h>
@@ -18,8 +18,8 @@ static inline float row_term_deviation(float x, float p) { return (x - p) * (x -
 static inline float row_term_exp(float x, float p) { return expf(x - p); }
 
 /* f is a constant where this is inlined. Blocks are added in double, which is the compensation. */
-static inline __attribute__((always_inline)) double row_sum(row_term_fn *f, const float *x, size_t n,
-                                                            float p)
+static inline __attribute__((always_inline)) double row_sum(row_term_fn *f, const float *x,
+                                                            size_t n, float p)
 {
     double total[ROW_SUM_CHAINS] = {0}, all = 0;
 

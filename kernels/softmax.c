@@ -26,7 +26,8 @@ static void rows_run(const float *x, float *y, size_t rows, size_t n, bool log)
 }
 
 /* Blocks of columns, so that rows of the block are read in order. */
-static void axis_run(const float *x, float *y, size_t n, size_t inner, size_t from, size_t to, bool log)
+static void axis_run(const float *x, float *y, size_t n, size_t inner, size_t from, size_t to,
+                     bool log)
 {
     enum { BLOCK = 32 };
 
@@ -87,7 +88,8 @@ const struct softmax_f32_kernel *const softmax_f32_kernels[] = {
     &softmax_f32_avx512,
 #endif
 };
-const unsigned softmax_f32_kernel_count = sizeof(softmax_f32_kernels) / sizeof(*softmax_f32_kernels);
+const unsigned softmax_f32_kernel_count =
+    sizeof(softmax_f32_kernels) / sizeof(*softmax_f32_kernels);
 
 const struct softmax_f32_kernel *softmax_f32_pick(void)
 {

@@ -74,8 +74,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* The dims in y's order, without ones, merged where they stay together: extents and strides in x, in
- * elements. */
+/* The dims in y's order, without ones, merged where they stay together: extents and strides in x,
+ * in elements. */
 struct dims {
     unsigned rank;
     size_t extent[TRANSPOSE_RANK], stride[TRANSPOSE_RANK];
@@ -184,7 +184,8 @@ bool transpose_init(struct transpose *t, unsigned rank, const int64_t *dims, con
     size_t count;
 
     memset(t, 0, sizeof(*t));
-    if (rank > TRANSPOSE_RANK || log2_of(size) < 0 || !dims_read(&m, rank, dims, perm, size, &count))
+    if (rank > TRANSPOSE_RANK || log2_of(size) < 0 ||
+        !dims_read(&m, rank, dims, perm, size, &count))
         return false;
     t->size = size;
     if (count == 0)
@@ -222,7 +223,8 @@ static void loop_place(const struct transpose *t, size_t index, size_t *x, size_
 }
 
 /* Block `block` of the run or the 2-D part at x and y. */
-static void block_run(const struct transpose *t, const unsigned char *x, unsigned char *y, size_t block)
+static void block_run(const struct transpose *t, const unsigned char *x, unsigned char *y,
+                      size_t block)
 {
     if (!t->fn) {
         const size_t at = block * TASK;
@@ -235,10 +237,9 @@ static void block_run(const struct transpose *t, const unsigned char *x, unsigne
           least(t->rows - r, t->row_block), least(t->cols - c, t->col_block));
 }
 
-/* The same for loops [from, to), stepping through the last loop dim; short runs are copied without a
- * call where their length is a few words. */
-static void loops_run(const struct transpose *t, const unsigned char *x, unsigned char *y, size_t from,
-                      size_t to)
+/* The runs or 2-D parts of loops [from, to), stepping through the last loop dim. */
+static void loops_run(const struct transpose *t, const unsigned char *x, unsigned char *y,
+                      size_t from, size_t to)
 {
     while (from < to) {
         const unsigned last = t->rank > 0 ? t->rank - 1 : 0;

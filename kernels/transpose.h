@@ -3,12 +3,13 @@
  *
  * transpose_init() merges dims that stay together (no memory, any thread), then chooses: a copy of
  * runs, where the innermost dim stays innermost (a run of 1 to 16 bytes counts as an element), or
- * a 2-D transpose in tiles between the dim that is innermost in x and the one innermost in y, looped
- * over the other dims. transpose_run() does tasks [from, to) of t->tasks on any thread; a task is about
- * 64 KiB of output, or the whole tensor where that is smaller. Bytes are moved, never interpreted.
+ * a 2-D transpose in tiles between the dim that is innermost in x and the one innermost in y,
+ * looped over the other dims. transpose_run() does tasks [from, to) of t->tasks on any thread; a
+ * task is about 64 KiB of output, or the whole tensor where that is smaller. Bytes are moved,
+ * never interpreted.
  *
- * Memory. No alignment; x and y are contiguous, row-major, and do not overlap. A tensor with a dim 0
- * has no tasks.
+ * Memory. No alignment; x and y are contiguous, row-major, and do not overlap. A tensor with a dim
+ * 0 has no tasks.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ enum { TRANSPOSE_RANK = 12 };
 typedef void transpose_2d_fn(const void *x, size_t x_row, void *y, size_t y_row, size_t rows,
                              size_t cols);
 
-/* A row of the table; fn by log2 of the element size; a NULL function is taken from the row below. */
+/* A row of the table; fn by log2 of the element size; a NULL function is taken from the row below.
+ * */
 struct transpose_kernel {
     const char *name;
     enum cpu_level level;
@@ -50,8 +52,8 @@ struct transpose {
     size_t outer, per_task;             /* loops in all; runs or whole 2-D parts a task */
 };
 
-/* y's dim d is x's dim perm[d]. False if rank is above TRANSPOSE_RANK, perm is no permutation, a dim is
- * negative, the size is none of the five, or sizes overflow. */
+/* y's dim d is x's dim perm[d]. False if rank is above TRANSPOSE_RANK, perm is no permutation, a
+ * dim is negative, the size is none of the five, or sizes overflow. */
 bool transpose_init(struct transpose *t, unsigned rank, const int64_t *dims, const int64_t *perm,
                     size_t size);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* y[i] = f(x[i], param): functions of one variable on contiguous vectors.
  *
- * Memory. No alignment beyond that of the element; nothing outside x[0..n) and y[0..n) is touched; n
- * may be 0; y may be x itself, and overlaps it in no other way. Any thread; no state.
+ * Memory. No alignment beyond that of the element; nothing outside x[0..n) and y[0..n) is touched;
+ * n may be 0; y may be x itself, and overlaps it in no other way. Any thread; no state.
  *
  * Same bits. On one level y[i] depends on x[i] and param alone: neither on i, nor on n, nor on the
  * alignment. So a caller may cut a vector anywhere.
@@ -31,13 +31,15 @@
  *   shrink             x < -p0 ? x + p1 : x > p0 ? x - p1 : 0            p0 lambd, p1 bias
  *
  * NaN gives NaN in every function, but for thresholded_relu and shrink, which give 0, by ONNX's
- * formulas. Infinities, zeros and their signs, subnormal arguments and results are as in C's Annex F.
+ * formulas. Infinities, zeros and their signs, subnormal arguments and results are as in C's Annex
+ * F, or as the formula gives them: mish, gelu, silu and hard_swish of -infinity are 0 * -infinity,
+ * a NaN.
  *
  * Accuracy of the f32 rows against the exact value, in ulp of the result (tested densely):
  *   exp 2, log 2, erf 4, tanh 4, sigmoid 4, sin and cos 2;
  *   softplus, elu, selu, celu 4 on results above 1e-30;
- *   mish, gelu, gelu_tanh, silu, swish: 8 ulp of the result or 1e-7 * |x|, whichever is larger: they
- *   are products with a difference that tends to zero on the left.
+ *   mish, gelu, gelu_tanh, silu, swish: 8 ulp of the result or 1e-7 * |x|, whichever is larger, as
+ *   they are products with a difference that tends to zero on the left.
  * The others round once or twice. Functions not in this list call libm's f32 function.
  */
 #pragma once

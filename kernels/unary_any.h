@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plain C functions, included once for each type: T is the element, M(f) libm's function f for it,
- * NAME(f) the name of ours. Formulas are those of unary.h, arranged so that nothing overflows early. */
+/* The plain C functions, included once for each type: T is the element, M(f) libm's function f for
+ * it, NAME(f) the name of ours. Formulas are those of unary.h, arranged so that nothing overflows
+ * early. */
 
 #define ROW(name) static void NAME(name)(const T *x, T *y, size_t n, const T *param)
 #define EACH for (size_t i = 0; i < n; i++)

@@ -16,6 +16,7 @@ enum import_kind {
     IMPORT_VERSION,  /* the operator exists, but not in the opset that the model imports */
     IMPORT_OPSET,    /* an operator set newer than any known */
     IMPORT_TYPE,     /* a type of an input */
+    IMPORT_NODE,     /* a form of an operator that exists; the name says which */
 };
 
 enum { IMPORT_NAMES_MAX = 3, IMPORT_ITEMS_MAX = 256 };

@@ -12,6 +12,7 @@ enum {
     IMPORT_CALLS_MAX = 64,        /* function calls alone */
     IMPORT_NODES_MAX = 1 << 20,   /* nodes after expansion */
     IMPORT_CALL_ATTRS_MAX = 1024, /* attributes of a function call */
+    IMPORT_OPSETS_MAX = 256,
     IMPORT_TYPE_DEPTH_MAX = 16,
     IMPORT_ATTR_ROWS_MAX = 64,    /* rows of an operator's attribute table */
 };

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/knobs.h"
 #include "onnx/tensor.h"
 
 /* ---- unpacking -------------------------------------------------------------------------------- */
@@ -62,20 +61,6 @@ int onnx_unpack(struct onnx_source *s, struct budget *limit, struct arena *arena
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
-static void print_numbers(struct onnx_model *m)
-{
-    const Onnx__ModelProto *p = m->proto;
-    size_t at = 0;
-    snprintf(m->ir_version, sizeof m->ir_version, "%" PRId64, p->ir_version);
-    snprintf(m->model_version, sizeof m->model_version, "%" PRId64, p->model_version);
-    for (size_t i = 0; i < p->n_opset_import && at < sizeof m->opsets; i++) {
-        const Onnx__OperatorSetIdProto *o = p->opset_import[i];
-        int n = snprintf(m->opsets + at, sizeof m->opsets - at, "%s%.64s %" PRId64, i ? ", " : "",
-                         o->domain && *o->domain ? o->domain : "ai.onnx", o->version);
-        at += n > 0 ? (size_t)n : 0;
-    }
-}
-
 static int check(struct onnx_model *m, struct err *e)
 {
     const Onnx__ModelProto *p = m->proto;
@@ -91,60 +76,57 @@ static int check(struct onnx_model *m, struct err *e)
     return 0;
 }
 
-static int load(struct onnx_model *m, struct err *e)
+static int load(struct onnx_model *m, const struct onnx_options *o, struct err *e)
 {
     struct onnx_source *s = &m->source;
     ProtobufCMessage *message;
-    int64_t links;
-    int rc = knob_int(KNOB_LINKS, 0, 1, &links, e);
-    if (rc)
-        return rc;
-    s->allow_links = links;
     if (!s->size)
         return err_set(e, ERR_MODEL, "the file is empty");
-    rc = onnx_unpack(s, &m->limit, &m->arena, WIRE_MODEL, &onnx__model_proto__descriptor, &message, e);
+    s->in_memory = o && o->in_memory;
+    s->allow_links = o && o->allow_links;
+    int rc = onnx_unpack(s, &m->limit, &m->arena, WIRE_MODEL, &onnx__model_proto__descriptor, &message,
+                         e);
     if (rc)
         return rc;
     m->proto = (const Onnx__ModelProto *)message;
-    rc = check(m, e);
-    if (!rc)
-        print_numbers(m);
-    return rc;
+    return check(m, e);
 }
 
-struct onnx_model *onnx_open(struct budget *b, const char *path, bool in_memory, struct err *e)
+struct onnx_model *onnx_open(struct budget *b, const char *path, const struct onnx_options *o,
+                             struct err *e)
 {
     struct onnx_model *m = mem_calloc(b, 1, sizeof *m, e);
     if (!m)
         return NULL;
     struct onnx_source *s = &m->source;
     s->budget = b;
-    s->in_memory = in_memory;
-    s->file = file_open(b, path, in_memory, e);
+    s->file = file_open(b, path, o && o->in_memory, e);
     if (s->file) {
         s->data = s->file->data;
         s->size = s->file->size;
-        s->folder = file_folder(b, path, e);
+        s->folder = o && o->folder ? mem_strndup(b, o->folder, strlen(o->folder), e)
+                                   : file_folder(b, path, e);
     }
-    if (s->folder && !load(m, e))
+    if (s->folder && !load(m, o, e))
         return m;
     onnx_close(m);
     return NULL;
 }
 
-struct onnx_model *onnx_open_memory(struct budget *b, const void *data, size_t size, const char *folder,
-                                    struct err *e)
+struct onnx_model *onnx_open_memory(struct budget *b, const void *data, size_t size,
+                                    const struct onnx_options *o, struct err *e)
 {
     struct onnx_model *m = mem_calloc(b, 1, sizeof *m, e);
     if (!m)
         return NULL;
     struct onnx_source *s = &m->source;
+    const char *folder = o ? o->folder : NULL;
     s->budget = b;
     s->data = data;
     s->size = size;
     if (folder)
         s->folder = mem_strndup(b, folder, strlen(folder), e);
-    if ((!folder || s->folder) && !load(m, e))
+    if ((!folder || s->folder) && !load(m, o, e))
         return m;
     onnx_close(m);
     return NULL;
@@ -170,25 +152,58 @@ void onnx_close(struct onnx_model *m)
 
 /* ---- metadata --------------------------------------------------------------------------------- */
 
-const char *onnx_metadata(const struct onnx_model *m, const char *key, int i)
+static const char *number(bool has, int64_t v, char *buf, size_t size)
+{
+    snprintf(buf, size, "%" PRId64, v);
+    return has ? buf : NULL;
+}
+
+static const char *opsets(const Onnx__ModelProto *p, char *buf, size_t size)
+{
+    size_t at = 0;
+    if (size)
+        buf[0] = 0;
+    for (size_t i = 0; i < p->n_opset_import && at < size; i++) {
+        const Onnx__OperatorSetIdProto *o = p->opset_import[i];
+        int n = snprintf(buf + at, size - at, "%s%.64s %" PRId64, i ? ", " : "",
+                         o->domain && *o->domain ? o->domain : "ai.onnx", o->version);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return buf;
+}
+
+const char *onnx_metadata(const struct onnx_model *m, const char *key, char *buf, size_t size)
 {
     const Onnx__ModelProto *p = m->proto;
     const struct {
         const char *key, *text;
-    } rows[] = {
-        {"producer", p->producer_name}, {"producer_version", p->producer_version},
-        {"domain", p->domain},          {"doc", p->doc_string},
-        {"graph", p->graph->name},      {"ir_version", m->ir_version},
-        {"opset", m->opsets},           {"model_version", p->has_model_version ? m->model_version : ""},
-    };
-    size_t n = p->n_metadata_props;
-    if (!key)
-        return i >= 0 && (size_t)i < n && p->metadata_props[i]->key ? p->metadata_props[i]->key : NULL;
-    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
-        if (!strcmp(key, rows[k].key))
-            return rows[k].text && *rows[k].text ? rows[k].text : NULL;
-    for (size_t k = 0; k < n; k++)
-        if (p->metadata_props[k]->key && !strcmp(key, p->metadata_props[k]->key))
-            return p->metadata_props[k]->value ? p->metadata_props[k]->value : "";
+    } rows[] = {{"producer", p->producer_name},
+                {"producer_version", p->producer_version},
+                {"domain", p->domain},
+                {"doc", p->doc_string},
+                {"graph", p->graph->name}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strcmp(key, rows[i].key))
+            return rows[i].text && *rows[i].text ? rows[i].text : NULL;
+    if (!strcmp(key, "ir_version"))
+        return number(p->has_ir_version, p->ir_version, buf, size);
+    if (!strcmp(key, "model_version"))
+        return number(p->has_model_version, p->model_version, buf, size);
+    if (!strcmp(key, "opset"))
+        return opsets(p, buf, size);
+    const char *own, *value;
+    for (size_t i = 0; onnx_metadata_entry(m, i, &own, &value); i++)
+        if (!strcmp(key, own))
+            return value;
     return NULL;
+}
+
+bool onnx_metadata_entry(const struct onnx_model *m, size_t i, const char **key, const char **value)
+{
+    if (i >= m->proto->n_metadata_props)
+        return false;
+    const Onnx__StringStringEntryProto *entry = m->proto->metadata_props[i];
+    *key = entry->key ? entry->key : "";
+    *value = entry->value ? entry->value : "";
+    return true;
 }

@@ -29,31 +29,35 @@ struct onnx_source {
     size_t n_externals;
 };
 
+struct onnx_options {
+    bool in_memory;     /* read files instead of mapping them */
+    bool allow_links;   /* external data may be links that leave the folder */
+    const char *folder; /* of external data; NULL: the model's own (none for a model in memory) */
+};
+
 struct onnx_model {
     struct onnx_source source;
     struct budget limit; /* of the messages; a child of the source's */
     struct arena arena;  /* of the messages */
     const Onnx__ModelProto *proto; /* has a graph and a known IR version */
-    char ir_version[24], model_version[24]; /* as text, for onnx_metadata */
-    char opsets[256];
 };
 
 enum { ONNX_IR_MAX = 14 };
 
-/* Map the file, or read it (and its external data) if `in_memory`. External data is looked for in the
- * file's folder; links that leave it are followed only if the knob says so. */
-struct onnx_model *onnx_open(struct budget *b, const char *path, bool in_memory,
+/* `o` may be NULL. */
+struct onnx_model *onnx_open(struct budget *b, const char *path, const struct onnx_options *o,
                              struct err *e) WARN_UNUSED;
-/* The bytes must stay until onnx_close and as long as any tensor made from the model. `folder` is where
- * external data lies; NULL: there is none. */
-struct onnx_model *onnx_open_memory(struct budget *b, const void *data, size_t size, const char *folder,
-                                    struct err *e) WARN_UNUSED;
+/* The bytes must stay until onnx_close and as long as any tensor made from the model. */
+struct onnx_model *onnx_open_memory(struct budget *b, const void *data, size_t size,
+                                    const struct onnx_options *o, struct err *e) WARN_UNUSED;
 void onnx_close(struct onnx_model *m);
 
 /* "producer", "producer_version", "domain", "doc", "graph", "ir_version", "model_version", "opset" (as
- * "ai.onnx 17, com.microsoft 1"), or a key of the model's own entries; NULL if absent. With key NULL:
- * the i-th own key, NULL past the end. */
-const char *onnx_metadata(const struct onnx_model *m, const char *key, int i);
+ * "ai.onnx 17, com.microsoft 1"), or a key of the model's own entries; NULL if absent. Numbers are
+ * printed into buf. */
+const char *onnx_metadata(const struct onnx_model *m, const char *key, char *buf, size_t size);
+/* The i-th of the model's own entries; false past the end. */
+bool onnx_metadata_entry(const struct onnx_model *m, size_t i, const char **key, const char **value);
 
 /* Give back the pages that a tensor's elements have in a mapped file (it can still be read). */
 void onnx_release_pages(const struct tensor *t);

@@ -74,6 +74,9 @@ static void print_item(struct text *t, const struct import_item *x)
     case IMPORT_TYPE:
         text_add(t, "type %s is not supported", x->name);
         break;
+    case IMPORT_NODE:
+        text_add(t, "operator %s", name);
+        break;
     }
     if (x->kind == IMPORT_OPSET)
         return;

@@ -75,6 +75,13 @@ static size_t alignment(enum dtype t)
     return dtype_kind(t) == 'C' ? size / 2 : size;
 }
 
+/* Storage for a tensor of which type and dims are set. */
+static int make(struct onnx_source *s, struct tensor *t, struct err *e)
+{
+    struct tensor shape = *t;
+    return tensor_new(t, s->budget, shape.dtype, shape.rank, shape.dims, e);
+}
+
 /* ---- raw elements ----------------------------------------------------------------------------- */
 
 static int wrong_length(const struct tensor *t, size_t have, const char *unit, int64_t want,
@@ -93,7 +100,7 @@ static int read_raw(struct onnx_source *s, const struct elems *x, struct tensor 
         return wrong_length(t, x->size, "bytes", (int64_t)need, e);
     if (x->stays && n && !packed && !boolean && (uintptr_t)x->bytes % alignment(t->dtype) == 0)
         return view(s, x, t, e);
-    int rc = tensor_new(t, s->budget, t->dtype, t->rank, t->dims, e);
+    int rc = make(s, t, e);
     if (rc || !n)
         return rc;
     uint8_t *out = t->data;
@@ -167,7 +174,7 @@ static int read_numbers(struct onnx_source *s, struct numbers *x, struct tensor 
         return err_set(e, ERR_MODEL, "a bad varint among the elements");
     if (x->n != need)
         return wrong_length(t, x->n, "values", (int64_t)need, e);
-    int rc = tensor_new(t, s->budget, t->dtype, t->rank, t->dims, e);
+    int rc = make(s, t, e);
     if (rc || !packed) {
         for (size_t i = 0; !rc && i < n; i++)
             store(t->dtype, t->data, i, next_number(x, i));
@@ -191,7 +198,7 @@ static int read_strings(struct onnx_source *s, const Onnx__TensorProto *p, struc
     int64_t n = tensor_count(t);
     if (p->n_string_data != (size_t)n)
         return wrong_length(t, p->n_string_data, "strings", n, e);
-    int rc = tensor_new(t, s->budget, t->dtype, t->rank, t->dims, e);
+    int rc = make(s, t, e);
     for (int64_t i = 0; i < n && !rc; i++)
         rc = tensor_set_str(t, i, (const char *)p->string_data[i].data, p->string_data[i].len, e);
     if (rc)
@@ -402,7 +409,7 @@ static int make_dense(struct onnx_source *s, const struct tensor *values, const 
     if (bytes > ONNX_DENSE_MAX)
         return err_set(e, ERR_LIMIT, "%zu bytes when made dense, at most %zu are supported", bytes,
                        ONNX_DENSE_MAX);
-    int rc = tensor_new(dense, s->budget, dense->dtype, dense->rank, dense->dims, e);
+    int rc = make(s, dense, e);
     if (rc)
         return rc;
     memset(dense->data, 0, bytes);

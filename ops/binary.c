@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arithmetic and bitwise operators of two operands.
  *
- * Each has a row of functions on wide types (f32, f64, i32, i64, u64). Tensors of such a type go through
- * their function as they are; other types are widened a chunk at a time, and the result is narrowed
- * once. Integers wrap; an integer divided by zero is an error.
+ * Each has a row of functions on wide types (f32, f64, i32, i64, u64). Tensors of such a type go
+ * through their function as they are; other types are widened a chunk at a time, and the result is
+ * narrowed once. Integers wrap; an integer divided by zero is an error.
  */
 #include "kernels/binary.h"
 
@@ -24,18 +24,18 @@ struct binary_row {
     bool nonzero; /* integers: input 1 must not be zero */
 };
 
-/* ---- plain functions -------------------------------------------------------------------------- */
+/* ---- plain functions ------------------------------------------------------------------------ */
 
-#define LOOP(name, type, expression)                                                                   \
-    static void name(const void *a, const void *b, unsigned scalar, void *y, size_t n)                 \
-    {                                                                                                  \
-        size_t step_a = !(scalar & BINARY_A_SCALAR), step_b = !(scalar & BINARY_B_SCALAR);             \
-        const type *p = a, *q = b;                                                                     \
-        type *out = y;                                                                                 \
-        for (size_t i = 0; i < n; i++) {                                                               \
-            type u = p[i * step_a], v = q[i * step_b];                                                 \
-            out[i] = (expression);                                                                     \
-        }                                                                                              \
+#define LOOP(name, type, expression)                                                               \
+    static void name(const void *a, const void *b, unsigned scalar, void *y, size_t n)             \
+    {                                                                                              \
+        size_t step_a = !(scalar & BINARY_A_SCALAR), step_b = !(scalar & BINARY_B_SCALAR);         \
+        const type *p = a, *q = b;                                                                 \
+        type *out = y;                                                                             \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            type u = p[i * step_a], v = q[i * step_b];                                             \
+            out[i] = (expression);                                                                 \
+        }                                                                                          \
     }
 
 static double floor_mod_f64(double u, double v)
@@ -99,7 +99,8 @@ static const struct binary_row row_div = {BINARY_DIV, .u64 = div_u64, .nonzero =
 static const struct binary_row row_pow = {BINARY_POW, .u64 = power_u64};
 static const struct binary_row row_prelu = {BINARY_PRELU, .u64 = prelu_u64};
 static const struct binary_row row_mod = {-1, mod_f32, mod_f64, mod_i64, mod_u64, .nonzero = true};
-static const struct binary_row row_fmod = {-1, fmod_f32, fmod_f64, fmod_i64, mod_u64, .nonzero = true};
+static const struct binary_row row_fmod = {-1, fmod_f32, fmod_f64, fmod_i64, mod_u64,
+                                           .nonzero = true};
 static const struct binary_row row_and = {-1, .i64 = and_i64, .u64 = and_i64};
 static const struct binary_row row_or = {-1, .i64 = or_i64, .u64 = or_i64};
 static const struct binary_row row_xor = {-1, .i64 = xor_i64, .u64 = xor_i64};
@@ -121,7 +122,7 @@ static binary_fn *row_find(const struct binary_row *row, enum dtype dtype)
     }
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 /* A run of elements on its way through a wide type. */
 struct binary_work {
@@ -173,8 +174,8 @@ static void binary_run_fn(void *arg, const void *const *in, unsigned scalar, voi
 }
 
 /* As they are, if the row has a function for them; unsigned 32 bits widen. */
-static bool work_init(struct binary_work *w, const struct binary_row *row, enum dtype a, enum dtype b,
-                      enum dtype out)
+static bool work_init(struct binary_work *w, const struct binary_row *row, enum dtype a,
+                      enum dtype b, enum dtype out)
 {
     *w = (struct binary_work){.a = a, .b = b, .out = out};
     if (a == b && a == out) {
@@ -207,7 +208,7 @@ static int binary_run(struct call *c, const struct binary_row *row, int64_t begi
         return r;
     const void *in[2] = {a->data, b->data};
     if (w.direct && !w.check)
-        binary_broadcast(&shape, w.fn, a->data, b->data, out->data, (size_t)s.first, (size_t)s.last);
+        binary_broadcast(&shape, w.fn, in[0], in[1], out->data, (size_t)s.first, (size_t)s.last);
     else
         broadcast_run(&shape, in, out->data, (size_t)s.first, (size_t)s.last, binary_run_fn, &w);
     return w.zero ? err_set(e, ERR_INPUT, "an integer is divided by zero") : 0;
@@ -226,7 +227,7 @@ static int64_t dear_tasks(const struct call *c)
     return span_tasks(c, COST_DEAR);
 }
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------ */
 
 static int infer_pair(struct infer *c, uint32_t mask, elem_fn *elems, struct err *e)
 {
@@ -327,13 +328,13 @@ static int shift_infer(struct infer *c, struct err *e)
     return infer_pair(c, DT_INTS, NULL, e);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
-#define RUN(name, row, cost)                                                                           \
-    static int name(struct call *c, int64_t begin, int64_t end, int member, struct err *e)             \
-    {                                                                                                  \
-        const struct binary_attrs *a = c->attrs;                                                       \
-        return binary_run(c, row, begin, end, cost, &a->legacy, e);                                    \
+#define RUN(name, row, cost)                                                                       \
+    static int name(struct call *c, int64_t begin, int64_t end, int member, struct err *e)         \
+    {                                                                                              \
+        const struct binary_attrs *a = c->attrs;                                                   \
+        return binary_run(c, row, begin, end, cost, &a->legacy, e);                                \
     }
 RUN(add_run, &row_add, COST_CHEAP)
 RUN(sub_run, &row_sub, COST_CHEAP)
@@ -365,13 +366,13 @@ static const struct attr shift_attr_rows[] = {
     {NULL},
 };
 
-#define BINARY(word, onnx_name, first, rows, infer_fn, tasks_fn, run_fn)                               \
-    const struct op op_##word = {                                                                      \
-        .domain = "", .name = onnx_name, .since = first,                                               \
-        .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1,                                          \
-        .flags = OP_PURE | OP_INPLACE0 | OP_INPLACE1,                                                  \
-        .attrs = rows, .attrs_size = sizeof(struct binary_attrs),                                      \
-        .infer = infer_fn, .tasks = tasks_fn, .run = run_fn,                                           \
+#define BINARY(word, onnx_name, first, rows, infer_fn, tasks_fn, run_fn)                           \
+    const struct op op_##word = {                                                                  \
+        .domain = "", .name = onnx_name, .since = first,                                           \
+        .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1,                                      \
+        .flags = OP_PURE | OP_INPLACE0 | OP_INPLACE1,                                              \
+        .attrs = rows, .attrs_size = sizeof(struct binary_attrs),                                  \
+        .infer = infer_fn, .tasks = tasks_fn, .run = run_fn,                                       \
     }
 BINARY(add, "Add", 1, pair_attr_rows, add_infer, cheap_tasks, add_run);
 BINARY(sub, "Sub", 1, pair_attr_rows, sub_infer, cheap_tasks, sub_run);

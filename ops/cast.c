@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cast, CastLike and BitCast.
  *
- * Two types meet in one of three wide ones: int64 between integers (higher bits are cut), f32 or f64 where
- * a float takes part, so that a value is rounded once. Where one of the two is the wide type itself,
- * nothing is stored in between, and some pairs have kernels. What a float out of an integer type's range
- * becomes, ONNX leaves open: here the low bits of its whole part, or the least integer where a kernel
- * says so.
+ * Two types meet in one of three wide ones: int64 between integers (higher bits are cut), f32 or
+ * f64 where a float takes part, so that a value is rounded once. Where one of the two is the wide
+ * type itself, nothing is stored in between, and some pairs have kernels. What a float out of an
+ * integer type's range becomes, ONNX leaves open: here the low bits of its whole part, or the
+ * least integer where a kernel says so.
  */
 #include <math.h>
 #include <string.h>
@@ -21,7 +21,7 @@ struct cast_how {
     char round; /* of float8e8m0: 'u'p, 'd'own, 'n'earest */
 };
 
-/* ---- numbers ---------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 /* A power of two next to |f|: only exponents, no sign, no zero. */
 static uint8_t f32_to_e8m0(float f, struct cast_how how)
@@ -46,7 +46,8 @@ static uint8_t f32_to_e8m0(float f, struct cast_how how)
 static void store_f8(enum dtype t, uint8_t *out, const float *in, int64_t n, struct cast_how how)
 {
     for (int64_t i = 0; i < n; i++)
-        out[i] = t == DTYPE_F8E8M0 ? f32_to_e8m0(in[i], how) : dtype_f32_to_f8(t, in[i], how.saturate);
+        out[i] = t == DTYPE_F8E8M0 ? f32_to_e8m0(in[i], how)
+                                   : dtype_f32_to_f8(t, in[i], how.saturate);
 }
 
 enum wide_way { WIDE_NONZERO, WIDE_TRUNCATE, WIDE_I64, WIDE_F32, WIDE_F64 };
@@ -71,7 +72,8 @@ union wide {
 };
 
 /* f32 values to any float type. */
-static void store_f32(struct tensor *out, int64_t first, int64_t n, const float *v, struct cast_how how)
+static void store_f32(struct tensor *out, int64_t first, int64_t n, const float *v,
+                      struct cast_how how)
 {
     if (dtype_is_float(out->dtype) && dtype_bits(out->dtype) <= 8)
         store_f8(out->dtype, tensor_at(out, first), v, n, how);
@@ -184,10 +186,10 @@ static bool cast_direct(const struct tensor *in, struct tensor *out, struct span
     return true;
 }
 
-/* ---- strings ---------------------------------------------------------------------------------- */
+/* ---- strings -------------------------------------------------------------------------------- */
 
-static int from_strings(const struct tensor *in, struct tensor *out, struct span s, struct cast_how how,
-                        struct err *e)
+static int from_strings(const struct tensor *in, struct tensor *out, struct span s,
+                        struct cast_how how, struct err *e)
 {
     const struct str *text = in->data;
     enum dtype t = out->dtype;
@@ -196,7 +198,8 @@ static int from_strings(const struct tensor *in, struct tensor *out, struct span
         void *p = tensor_at(out, i);
         if (!number_parse(text[i].data, text[i].size, &v))
             return err_set(e, ERR_INPUT, "'%.*s' at element %lld is not a number",
-                           (int)(text[i].size < 64 ? text[i].size : 64), text[i].data, (long long)i);
+                           (int)(text[i].size < 64 ? text[i].size : 64), text[i].data,
+                           (long long)i);
         if (t == DTYPE_BOOL)
             *(uint8_t *)p = v.is_int ? v.bits != 0 : v.f64 != 0;
         else if (t == DTYPE_F32 || (dtype_is_float(t) && dtype_bits(t) <= 8))
@@ -246,7 +249,7 @@ static int to_strings(const struct tensor *in, struct tensor *out, struct span s
     return 0;
 }
 
-/* ---- Cast, CastLike --------------------------------------------------------------------------- */
+/* ---- Cast, CastLike ------------------------------------------------------------------------- */
 
 struct cast_attrs {
     struct attrs_cast common; /* what passes know; first */
@@ -376,7 +379,8 @@ static const struct attr cast_attr_rows[] = {
     {"to", ATTR_STRING, offsetof(struct cast_attrs, to_name), .required = true, .until = 5},
     {"to", ATTR_INT, offsetof(struct cast_attrs, common.to), .required = true, .since = 6},
     {"saturate", ATTR_INT, offsetof(struct cast_attrs, common.saturate), .since = 19, .i = 1},
-    {"round_mode", ATTR_STRING, offsetof(struct cast_attrs, common.round_mode), .since = 24, .s = "up"},
+    {"round_mode", ATTR_STRING, offsetof(struct cast_attrs, common.round_mode), .since = 24,
+     .s = "up"},
     {NULL},
 };
 
@@ -389,7 +393,8 @@ const struct op op_cast = {
 
 static const struct attr cast_like_attr_rows[] = {
     {"saturate", ATTR_INT, offsetof(struct attrs_cast_like, saturate), .since = 19, .i = 1},
-    {"round_mode", ATTR_STRING, offsetof(struct attrs_cast_like, round_mode), .since = 24, .s = "up"},
+    {"round_mode", ATTR_STRING, offsetof(struct attrs_cast_like, round_mode), .since = 24,
+     .s = "up"},
     {NULL},
 };
 
@@ -400,7 +405,7 @@ const struct op op_castlike = {
     .infer = cast_like_infer, .tasks = cast_tasks, .run = cast_like_run,
 };
 
-/* ---- BitCast ---------------------------------------------------------------------------------- */
+/* ---- BitCast -------------------------------------------------------------------------------- */
 
 struct bitcast_attrs {
     int64_t to;
@@ -416,8 +421,8 @@ static int bitcast_infer(struct infer *c, struct err *e)
         return err_set(e, ERR_MODEL, "to is %lld, which is no dtype of bits", (long long)a->to);
     enum dtype from = infer_dtype(c, 0), to = (enum dtype)a->to;
     if (dtype_bits(from) != dtype_bits(to))
-        return err_set(e, ERR_MODEL, "%s has %u bits and %s has %u", dtype_name(from), dtype_bits(from),
-                       dtype_name(to), dtype_bits(to));
+        return err_set(e, ERR_MODEL, "%s has %u bits and %s has %u", dtype_name(from),
+                       dtype_bits(from), dtype_name(to), dtype_bits(to));
     if (infer_rank(c, 0) < 0)
         return infer_unknown(c, 0, to, e);
     return infer_like(c, 0, 0, to, e);

@@ -28,13 +28,13 @@ static int64_t clip_tasks(const struct call *c)
     return span_tasks(c, 1);
 }
 
-#define CHUNK_FN(name, type)                                                                           \
-    static void name(type *v, int64_t n, type lo, type hi)                                             \
-    {                                                                                                  \
-        for (int64_t i = 0; i < n; i++) {                                                              \
-            type x = v[i] < lo ? lo : v[i];                                                            \
-            v[i] = x > hi ? hi : x;                                                                    \
-        }                                                                                              \
+#define CHUNK_FN(name, type)                                                                       \
+    static void name(type *v, int64_t n, type lo, type hi)                                         \
+    {                                                                                              \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            type x = v[i] < lo ? lo : v[i];                                                        \
+            v[i] = x > hi ? hi : x;                                                                \
+        }                                                                                          \
     }
 CHUNK_FN(clip_i64, int64_t)
 CHUNK_FN(clip_u64, uint64_t)
@@ -94,7 +94,8 @@ static int clip_run(struct call *c, int64_t begin, int64_t end, int member, stru
     if (dtype_is_int(in->dtype)) {
         clip_ints(in, call_out(c, 0), lo, hi, s);
     } else {
-        double bounds[2] = {lo ? tensor_float(lo, 0) : -INFINITY, hi ? tensor_float(hi, 0) : INFINITY};
+        double bounds[2] = {lo ? tensor_float(lo, 0) : -INFINITY,
+                            hi ? tensor_float(hi, 0) : INFINITY};
         clip_floats(in, call_out(c, 0), bounds, s);
     }
     return 0;
@@ -110,7 +111,8 @@ static const struct attr clip_attr_rows[] = {
 
 const struct op op_clip = {
     .domain = "", .name = "Clip", .since = 1,
-    .in_min = 1, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0, .host_in = 6,
+    .in_min = 1, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
+    .host_in = 6,
     .attrs = clip_attr_rows,
     .infer = clip_infer, .tasks = clip_tasks, .run = clip_run,
 };

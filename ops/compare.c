@@ -10,37 +10,37 @@ struct compare_row {
 };
 
 /* Vectors and single elements apart, so that each loop is simple enough for the compiler. */
-#define LOOP(name, type, expression)                                                                   \
-    static void name(void *arg, const void *const *in, unsigned scalar, void *out, size_t n)           \
-    {                                                                                                  \
-        const type *a = in[0], *b = in[1];                                                             \
-        uint8_t *y = out;                                                                              \
-        if (scalar == 0) {                                                                             \
-            for (size_t i = 0; i < n; i++) {                                                           \
-                type u = a[i], v = b[i];                                                               \
-                y[i] = (expression);                                                                   \
-            }                                                                                          \
-        } else if (scalar == 2) {                                                                      \
-            type v = b[0];                                                                             \
-            for (size_t i = 0; i < n; i++) {                                                           \
-                type u = a[i];                                                                         \
-                y[i] = (expression);                                                                   \
-            }                                                                                          \
-        } else {                                                                                       \
-            type u = a[0];                                                                             \
-            for (size_t i = 0; i < n; i++) {                                                           \
-                type v = b[scalar & 2 ? 0 : i];                                                        \
-                y[i] = (expression);                                                                   \
-            }                                                                                          \
-        }                                                                                              \
+#define LOOP(name, type, expression)                                                               \
+    static void name(void *arg, const void *const *in, unsigned scalar, void *out, size_t n)       \
+    {                                                                                              \
+        const type *a = in[0], *b = in[1];                                                         \
+        uint8_t *y = out;                                                                          \
+        if (scalar == 0) {                                                                         \
+            for (size_t i = 0; i < n; i++) {                                                       \
+                type u = a[i], v = b[i];                                                           \
+                y[i] = (expression);                                                               \
+            }                                                                                      \
+        } else if (scalar == 2) {                                                                  \
+            type v = b[0];                                                                         \
+            for (size_t i = 0; i < n; i++) {                                                       \
+                type u = a[i];                                                                     \
+                y[i] = (expression);                                                               \
+            }                                                                                      \
+        } else {                                                                                   \
+            type u = a[0];                                                                         \
+            for (size_t i = 0; i < n; i++) {                                                       \
+                type v = b[scalar & 2 ? 0 : i];                                                    \
+                y[i] = (expression);                                                               \
+            }                                                                                      \
+        }                                                                                          \
     }
-#define ROW(word, expression)                                                                          \
-    LOOP(word##_f32, float, expression)                                                                \
-    LOOP(word##_f64, double, expression)                                                               \
-    LOOP(word##_i64, int64_t, expression)                                                              \
-    LOOP(word##_u64, uint64_t, expression)                                                             \
-    LOOP(word##_i32, int32_t, expression)                                                              \
-    static const struct compare_row row_##word = {word##_f32, word##_f64, word##_i64, word##_u64,      \
+#define ROW(word, expression)                                                                      \
+    LOOP(word##_f32, float, expression)                                                            \
+    LOOP(word##_f64, double, expression)                                                           \
+    LOOP(word##_i64, int64_t, expression)                                                          \
+    LOOP(word##_u64, uint64_t, expression)                                                         \
+    LOOP(word##_i32, int32_t, expression)                                                          \
+    static const struct compare_row row_##word = {word##_f32, word##_f64, word##_i64, word##_u64,  \
                                                   word##_i32};
 ROW(equal, u == v)
 ROW(less, u < v)
@@ -73,7 +73,7 @@ static broadcast_fn *row_find(const struct compare_row *row, enum dtype dtype)
     }
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 struct compare_work {
     broadcast_fn *fn;
@@ -130,7 +130,7 @@ static int compare_run(struct call *c, const struct compare_row *row, int64_t be
     return compare_with(c, compare_wide, &w, begin, end, e);
 }
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------ */
 
 static int infer_bool(struct infer *c, uint32_t mask, elem_fn *elems, struct err *e)
 {
@@ -192,36 +192,36 @@ static int64_t xor_elem(struct syms *s, int64_t a, int64_t b)
     return sym_is_number(a) && sym_is_number(b) ? !a != !b : SYM_UNKNOWN;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 static const struct attr compare_attr_rows[] = {PAIR_ATTR_ROWS, {NULL}};
 
-#define OPERATOR(word, onnx_name, first)                                                               \
-    const struct op op_##word = {                                                                      \
-        .domain = "", .name = onnx_name, .since = first,                                               \
-        .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,                        \
-        .attrs = compare_attr_rows, .attrs_size = sizeof(struct pair_attrs),                           \
-        .infer = infer_##word, .tasks = compare_tasks, .run = run_##word,                              \
+#define OPERATOR(word, onnx_name, first)                                                           \
+    const struct op op_##word = {                                                                  \
+        .domain = "", .name = onnx_name, .since = first,                                           \
+        .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,                    \
+        .attrs = compare_attr_rows, .attrs_size = sizeof(struct pair_attrs),                       \
+        .infer = infer_##word, .tasks = compare_tasks, .run = run_##word,                          \
     };
-#define COMPARE(word, onnx_name, first, mask, row, elem)                                               \
-    static int infer_##word(struct infer *c, struct err *e)                                            \
-    {                                                                                                  \
-        return infer_bool(c, mask, elem, e);                                                           \
-    }                                                                                                  \
-    static int run_##word(struct call *c, int64_t begin, int64_t end, int member, struct err *e)       \
-    {                                                                                                  \
-        return compare_run(c, row, begin, end, e);                                                     \
-    }                                                                                                  \
+#define COMPARE(word, onnx_name, first, mask, row, elem)                                           \
+    static int infer_##word(struct infer *c, struct err *e)                                        \
+    {                                                                                              \
+        return infer_bool(c, mask, elem, e);                                                       \
+    }                                                                                              \
+    static int run_##word(struct call *c, int64_t begin, int64_t end, int member, struct err *e)   \
+    {                                                                                              \
+        return compare_run(c, row, begin, end, e);                                                 \
+    }                                                                                              \
     OPERATOR(word, onnx_name, first)
-#define LOGIC(word, onnx_name, fn, elem)                                                               \
-    static int infer_##word(struct infer *c, struct err *e)                                            \
-    {                                                                                                  \
-        return infer_bool(c, DT(BOOL), elem, e);                                                       \
-    }                                                                                                  \
-    static int run_##word(struct call *c, int64_t begin, int64_t end, int member, struct err *e)       \
-    {                                                                                                  \
-        return compare_with(c, fn, NULL, begin, end, e);                                               \
-    }                                                                                                  \
+#define LOGIC(word, onnx_name, fn, elem)                                                           \
+    static int infer_##word(struct infer *c, struct err *e)                                        \
+    {                                                                                              \
+        return infer_bool(c, DT(BOOL), elem, e);                                                   \
+    }                                                                                              \
+    static int run_##word(struct call *c, int64_t begin, int64_t end, int member, struct err *e)   \
+    {                                                                                              \
+        return compare_with(c, fn, NULL, begin, end, e);                                           \
+    }                                                                                              \
     OPERATOR(word, onnx_name, 1)
 
 COMPARE(equal, "Equal", 1, DT_NUMERIC | DT(BOOL) | DT(STRING), &row_equal, equal_elem)

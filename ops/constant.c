@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Constant and ConstantOfShape. The elements of Constant lie in its attribute; whoever imports a model
- * may well make it a constant value without a node.
+/* Constant and ConstantOfShape. The elements of Constant lie in its attribute; whoever imports a
+ * model may well make it a constant value without a node.
  */
 #include <string.h>
 
 #include "ops/span.h"
 
-/* ---- Constant --------------------------------------------------------------------------------- */
+/* ---- Constant ------------------------------------------------------------------------------- */
 
 /* value_float is absent if it has exactly these bits: no file holds them but on purpose. */
 #define FLOAT_ABSENT __builtin_nanf("0x2b5e1d")
@@ -102,7 +102,8 @@ static int constant_run(struct call *c, int64_t begin, int64_t end, int member, 
 static const struct attr constant_attr_rows[] = {
     {"value", ATTR_TENSOR, offsetof(struct constant_attrs, value)},
     {"sparse_value", ATTR_SPARSE, offsetof(struct constant_attrs, sparse_value), .since = 11},
-    {"value_int", ATTR_INT, offsetof(struct constant_attrs, value_int), .since = 12, .i = ATTR_ABSENT},
+    {"value_int", ATTR_INT, offsetof(struct constant_attrs, value_int), .since = 12,
+     .i = ATTR_ABSENT},
     {"value_ints", ATTR_INTS, offsetof(struct constant_attrs, value_ints), .since = 12},
     {"value_float", ATTR_FLOAT, offsetof(struct constant_attrs, value_float), .since = 12,
      .f = FLOAT_ABSENT},
@@ -119,7 +120,7 @@ const struct op op_constant = {
     .infer = constant_infer, .run = constant_run,
 };
 
-/* ---- ConstantOfShape -------------------------------------------------------------------------- */
+/* ---- ConstantOfShape ------------------------------------------------------------------------ */
 
 struct of_shape_attrs {
     const struct tensor *value;
@@ -151,7 +152,8 @@ static int of_shape_infer(struct infer *c, struct err *e)
     if (r)
         return r;
     if (a->value && (!dims_count(a->value->dims, a->value->rank, &value_count) || value_count != 1))
-        return err_set(e, ERR_MODEL, "value has %lld elements, expected one", (long long)value_count);
+        return err_set(e, ERR_MODEL, "value has %lld elements, expected one",
+                       (long long)value_count);
     if (dtype == DTYPE_STRING)
         return err_set(e, ERR_UNSUPPORTED, "a value of dtype string");
     if (infer_rank(c, 0) > 1)

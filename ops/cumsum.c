@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CumSum and CumProd. A tensor is outer x n x inner around the axis; every (outer, inner) is a lane that
- * one task walks alone in order, with as many lanes side by side as fit an accumulator on the stack.
+/* CumSum and CumProd. A tensor is outer x n x inner around the axis; every (outer, inner) is a
+ * lane that one task walks alone in order, with as many lanes side by side as fit an accumulator
+ * on the stack.
  */
 #include "ops/span.h"
 
@@ -21,17 +22,17 @@ static int cumsum_infer(struct infer *c, struct err *e)
 /* One element of each of n lanes: acc (op)= in; out gets acc from before or after. */
 typedef void step_fn(const void *in, void *out, void *acc, int64_t n, bool exclusive);
 
-#define STEP(name, type, mem, load, store, op)                                                         \
-    static void name(const void *in, void *out, void *acc, int64_t n, bool exclusive)                  \
-    {                                                                                                  \
-        const mem *x = in;                                                                             \
-        mem *y = out;                                                                                  \
-        type *a = acc;                                                                                 \
-        for (int64_t i = 0; i < n; i++) {                                                              \
-            type before = a[i], after = before op load(x[i]);                                          \
-            a[i] = after;                                                                              \
-            y[i] = store(exclusive ? before : after);                                                  \
-        }                                                                                              \
+#define STEP(name, type, mem, load, store, op)                                                     \
+    static void name(const void *in, void *out, void *acc, int64_t n, bool exclusive)              \
+    {                                                                                              \
+        const mem *x = in;                                                                         \
+        mem *y = out;                                                                              \
+        type *a = acc;                                                                             \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            type before = a[i], after = before op load(x[i]);                                      \
+            a[i] = after;                                                                          \
+            y[i] = store(exclusive ? before : after);                                              \
+        }                                                                                          \
     }
 #define SAME(v) (v)
 STEP(sum_f32, float, float, SAME, SAME, +)
@@ -51,8 +52,9 @@ STEP(prod_u64, uint64_t, uint64_t, SAME, SAME, *)
 static step_fn *const steps[2][DTYPE_COUNT] = {
     {[DTYPE_F32] = sum_f32, [DTYPE_F64] = sum_f64, [DTYPE_F16] = sum_f16, [DTYPE_BF16] = sum_bf16,
      [DTYPE_I32] = sum_u32, [DTYPE_U32] = sum_u32, [DTYPE_I64] = sum_u64, [DTYPE_U64] = sum_u64},
-    {[DTYPE_F32] = prod_f32, [DTYPE_F64] = prod_f64, [DTYPE_F16] = prod_f16, [DTYPE_BF16] = prod_bf16,
-     [DTYPE_I32] = prod_u32, [DTYPE_U32] = prod_u32, [DTYPE_I64] = prod_u64, [DTYPE_U64] = prod_u64},
+    {[DTYPE_F32] = prod_f32, [DTYPE_F64] = prod_f64, [DTYPE_F16] = prod_f16,
+     [DTYPE_BF16] = prod_bf16, [DTYPE_I32] = prod_u32, [DTYPE_U32] = prod_u32,
+     [DTYPE_I64] = prod_u64, [DTYPE_U64] = prod_u64},
 };
 
 static int64_t cumsum_tasks(const struct call *c)
@@ -127,14 +129,16 @@ static const struct attr cumsum_attr_rows[] = {
 
 const struct op op_cumsum = {
     .domain = "", .name = "CumSum", .since = 11,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0, .host_in = 2,
+    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
+    .host_in = 2,
     .attrs = cumsum_attr_rows, .attrs_size = sizeof(struct cumsum_attrs),
     .infer = cumsum_infer, .tasks = cumsum_tasks, .run = cumsum_run,
 };
 
 const struct op op_cumprod = {
     .domain = "", .name = "CumProd", .since = 26,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0, .host_in = 2,
+    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
+    .host_in = 2,
     .attrs = cumsum_attr_rows, .attrs_size = sizeof(struct cumsum_attrs),
     .infer = cumsum_infer, .tasks = cumsum_tasks, .run = cumprod_run,
 };

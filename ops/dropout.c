@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dropout. In training each element is kept with probability 1 - ratio and scaled, drawn by the generator
- * of ops/random.h; else the output is the input. Since opset 12 an input asks for training, from 7 to 11
- * there is none, below an attribute decides.
+/* Dropout. In training each element is kept with probability 1 - ratio and scaled, drawn by the
+ * generator of ops/random.h; else the output is the input. Since opset 12 an input asks for
+ * training, from 7 to 11 there is none, below an attribute decides.
  */
 #include <string.h>
 

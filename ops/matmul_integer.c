@@ -14,7 +14,7 @@
 #include "ops/common.h"
 #include "ops/quant.h"
 
-enum { K_BLOCK = 256, ROWS = 48, PANELS = 16, NR_MAX = 64 };
+enum { K_BLOCK = 256, ROWS = 84, PANELS = 8, NR_MAX = 64 };
 
 /* Where the inputs stand. */
 struct places {
@@ -313,25 +313,26 @@ static void block_sums(const struct job *j, int64_t row, int64_t m, int64_t b, i
 }
 
 /* A row of sums to bytes: times a_scale * b_scale / y_scale, rounded, plus zero. */
-static void requantize(const struct job *j, const int32_t *sums, int64_t row, int64_t column,
-                       int64_t b, int64_t n, int64_t at)
+static void requantize(const struct job *j, const int32_t *sums, int64_t row, const float *b_scales,
+                       int64_t n, uint8_t *to)
 {
-    const struct tensor *a_scale = call_in(j->call, 1), *b_scale = call_in(j->call, 4);
-    const struct tensor *zero = call_in(j->call, 7);
-    struct tensor *y = call_out(j->call, 0);
-    bool is_signed = y->dtype == DTYPE_I8;
-    const struct quant_range range = is_signed ? (struct quant_range){-128, 127}
-                                               : (struct quant_range){0, 255};
+    const struct tensor *a_scale = call_in(j->call, 1), *zero = call_in(j->call, 7);
+    const struct quant_range range = zero->dtype == DTYPE_I8 ? (struct quant_range){-128, 127}
+                                                             : (struct quant_range){0, 255};
     float sa = (float)tensor_float(a_scale, side_place(a_scale, row));
-    float sy = (float)tensor_float(call_in(j->call, 6), 0), z = (float)byte_at(zero, 0), factor = 0;
-    bool one = tensor_count(b_scale) == 1;
-    for (int64_t i = 0; i < n; i++) {
-        if (i == 0 || !one)
-            factor = sa *
-                     (float)tensor_float(b_scale, side_place(b_scale, b * j->s.n + column + i)) / sy;
-        float v = quant_round((float)sums[i] * factor, z, range);
-        ((uint8_t *)y->data)[at + i] = (uint8_t)(int)v;
-    }
+    float sy = (float)tensor_float(call_in(j->call, 6), 0), z = (float)byte_at(zero, 0);
+    for (int64_t i = 0; i < n; i++)
+        to[i] = (uint8_t)(int)quant_round((float)sums[i] * (sa * b_scales[i] / sy), z, range);
+}
+
+/* The scales of n columns of matrix b. */
+static void load_b_scales(const struct job *j, int64_t b, int64_t column, int64_t n, float *out)
+{
+    const struct tensor *t = call_in(j->call, 4);
+    if (j->at != &scaled)
+        return;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)tensor_float(t, side_place(t, b * j->s.n + column + i));
 }
 
 static void block_run(const struct job *j, int64_t t, float *scratch)
@@ -341,13 +342,16 @@ static void block_run(const struct job *j, int64_t t, float *scratch)
     int64_t row = mb * ROWS, m = j->s.m - row < ROWS ? j->s.m - row : ROWS;
     int64_t column = nb * PANELS * nr, n = j->s.n - column;
     uint32_t *sums = (uint32_t *)(scratch + ROWS * (K_BLOCK + PANELS * nr));
+    float b_scales[PANELS * NR_MAX];
     n = n < PANELS * nr ? n : PANELS * nr;
     factors(&j->s, i, &a, &b);
+    load_b_scales(j, b, column, n, b_scales);
     block_sums(j, a * j->s.m + row, m, b, nb * PANELS, n, scratch, sums);
     for (int64_t k = 0; k < m; k++) {
         int64_t at = (i * j->s.m + row + k) * j->s.n + column;
         if (j->at == &scaled)
-            requantize(j, (const int32_t *)sums + k * n, a * j->s.m + row + k, column, b, n, at);
+            requantize(j, (const int32_t *)sums + k * n, a * j->s.m + row + k, b_scales, n,
+                       (uint8_t *)call_out(j->call, 0)->data + at);
         else
             memcpy((int32_t *)call_out(j->call, 0)->data + at, sums + k * n,
                    (size_t)n * sizeof *sums);

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Digits that decide a conversion: 17 are enough but for ties, which a last '1' breaks if anything but
- * zeros was cut. */
+/* Digits that decide a conversion: 17 are enough but for ties, which a last '1' breaks if anything
+ * but zeros was cut. */
 enum { DIGITS_MAX = 60, EXPONENT_MAX = 100000 };
 
 struct digits {
@@ -115,7 +115,8 @@ bool number_parse(const char *s, size_t n, struct number *out)
     return true;
 }
 
-/* The digits of finite v != 0 to `count` places, without the point, and the exponent of the first. */
+/* The digits of finite v != 0 to `count` places, without the point, and the exponent of the first.
+ */
 static int decimal_digits(double v, int count, char *digits, int *exponent)
 {
     char text[NUMBER_TEXT_MAX];

@@ -4,10 +4,9 @@
  * The tensor is seen as rows: the last padded dim and all behind it are a row, of blocks of `inner`
  * elements; dims without pads are merged with their neighbours of the same kind.
  */
-#include "graph/attrs.h"
-#include "ops/layout.h"
+#include "ops/pad.h"
 
-enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP, PAD_MODES };
+#include "graph/attrs.h"
 
 static int read_mode(const struct attrs_pad *a, enum pad_mode *mode, struct err *e)
 {
@@ -107,26 +106,6 @@ static int64_t source(const struct pad_dim *d, enum pad_mode mode, int64_t o)
     return d->low + (i < w ? i : period - i);
 }
 
-/* begin and end pads of every dim. */
-static int read_pads(const struct call *c, int64_t *begin, int64_t *end, struct err *e)
-{
-    const struct tensor *x = call_in(c, 0), *pads = call_in(c, 1), *axes = call_in(c, 3);
-    int64_t n = axes ? tensor_count(axes) : x->rank, k;
-    for (int i = 0; i < x->rank; i++)
-        begin[i] = end[i] = 0;
-    if (tensor_count(pads) != 2 * n)
-        return err_set(e, ERR_INPUT, "%lld pads for %lld axes", (long long)tensor_count(pads),
-                       (long long)n);
-    for (int64_t i = 0; i < n; i++) {
-        int r = norm_index(axes ? index_at(axes, i) : i, x->rank, "axis", &k, e);
-        if (r)
-            return r;
-        begin[k] = index_at(pads, i);
-        end[k] = index_at(pads, n + i);
-    }
-    return 0;
-}
-
 static int make_dim(const struct pad *p, struct pad_dim *d, int64_t begin, int64_t end, struct err *e)
 {
     const int64_t limit = INT64_MAX / 4;
@@ -147,18 +126,11 @@ static int make_dim(const struct pad *p, struct pad_dim *d, int64_t begin, int64
     return 0;
 }
 
-static int make_pad(const struct call *c, struct pad *p, struct err *e)
+static int make_pad(const struct tensor *x, const struct tensor *y, const int64_t *begin,
+                    const int64_t *end, struct pad *p, struct err *e)
 {
-    const struct tensor *x = call_in(c, 0), *y = call_out(c, 0), *fill = call_in(c, 2);
-    int64_t begin[TENSOR_RANK_MAX], end[TENSOR_RANK_MAX];
-    int r = read_mode(c->attrs, &p->mode, e);
-    if (!r)
-        r = read_pads(c, begin, end, e);
-    if (!r && fill && p->mode == PAD_CONSTANT && tensor_count(fill) != 1)
-        r = err_set(e, ERR_INPUT, "the constant has %lld elements, expected one",
-                    (long long)tensor_count(fill));
+    int r = 0;
     p->size = dtype_size(x->dtype);
-    p->fill = fill && p->mode == PAD_CONSTANT ? fill->data : NULL;
     p->rank = 0;
     for (int i = 0; i < x->rank && !r; i++) {
         struct pad_dim *d = &p->dims[p->rank], *last = p->rank ? d - 1 : d;
@@ -229,18 +201,11 @@ static void put_row(const struct pad *p, const char *in, char *out, int64_t from
     put_border(p, in, out + (size_t)(b - from) * p->size, b, to);
 }
 
-static int64_t pad_tasks(const struct call *c)
+int pad_elements(const struct tensor *x, struct tensor *y, enum pad_mode mode, const int64_t *begin,
+                 const int64_t *end, const void *fill, struct span s, struct err *e)
 {
-    return span_tasks(c, 1);
-}
-
-static int pad_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
-{
-    const char *x = call_in(c, 0)->data;
-    struct tensor *y = call_out(c, 0);
-    struct span s = span_out(c, begin, end, 1);
-    struct pad p;
-    int r = make_pad(c, &p, e);
+    struct pad p = {.mode = mode, .fill = fill};
+    int r = make_pad(x, y, begin, end, &p, e);
     if (r || s.first >= s.last)
         return r;
     int64_t at[TENSOR_RANK_MAX], rest = s.first / p.row, from = s.first % p.row;
@@ -257,13 +222,55 @@ static int pad_run(struct call *c, int64_t begin, int64_t end, int member, struc
             inside = k >= 0;
             offset += k * p.dims[i].stride;
         }
-        put_row(&p, inside ? x + (size_t)offset * p.size : NULL, o, from, from + n);
+        put_row(&p, inside ? (const char *)x->data + (size_t)offset * p.size : NULL, o, from, from + n);
         o += (size_t)n * p.size;
         left -= n;
         for (int i = p.rank - 2; i >= 0 && ++at[i] == p.dims[i].out; i--)
             at[i] = 0;
     }
     return 0;
+}
+
+/* begin and end pads of every dim. */
+static int read_pads(const struct call *c, int64_t *begin, int64_t *end, struct err *e)
+{
+    const struct tensor *x = call_in(c, 0), *pads = call_in(c, 1), *axes = call_in(c, 3);
+    int64_t n = axes ? tensor_count(axes) : x->rank, k;
+    for (int i = 0; i < x->rank; i++)
+        begin[i] = end[i] = 0;
+    if (tensor_count(pads) != 2 * n)
+        return err_set(e, ERR_INPUT, "%lld pads for %lld axes", (long long)tensor_count(pads),
+                       (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        int r = norm_index(axes ? index_at(axes, i) : i, x->rank, "axis", &k, e);
+        if (r)
+            return r;
+        begin[k] = index_at(pads, i);
+        end[k] = index_at(pads, n + i);
+    }
+    return 0;
+}
+
+static int64_t pad_tasks(const struct call *c)
+{
+    return span_tasks(c, 1);
+}
+
+static int pad_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+{
+    const struct tensor *fill = call_in(c, 2);
+    int64_t before[TENSOR_RANK_MAX], after[TENSOR_RANK_MAX];
+    enum pad_mode mode;
+    int r = read_mode(c->attrs, &mode, e);
+    if (!r)
+        r = read_pads(c, before, after, e);
+    if (!r && fill && mode == PAD_CONSTANT && tensor_count(fill) != 1)
+        r = err_set(e, ERR_INPUT, "the constant has %lld elements, expected one",
+                    (long long)tensor_count(fill));
+    if (r)
+        return r;
+    return pad_elements(call_in(c, 0), call_out(c, 0), mode, before, after,
+                        fill && mode == PAD_CONSTANT ? fill->data : NULL, span_out(c, begin, end, 1), e);
 }
 
 static const struct attr pad_attrs[] = {

@@ -76,15 +76,16 @@ int pair_broadcast(const struct call *c, const struct pair_attrs *legacy, struct
     int64_t dims[TENSOR_RANK_MAX];
     if (!is_legacy(c->node, legacy))
         return call_broadcast(c, 0, 2, b, e);
-    struct broadcast_shape out = tensor_shape(call_out(c, 0)), in[2] = {tensor_shape(call_in(c, 0))};
+    struct broadcast_shape out = tensor_shape(call_out(c, 0)), in[2];
+    in[0] = tensor_shape(call_in(c, 0));
     int r = legacy_shape(c, legacy, dims, &in[1], e);
     if (r)
         return r;
     return broadcast_init(b, &out, 2, in) ? 0 : shape_error(c, 1, e);
 }
 
-int64_t elems_combine(struct syms *s, enum dtype dtype, const int64_t *a, int64_t n_a, const int64_t *b,
-                      int64_t n_b, elem_fn *fn, int64_t *out)
+int64_t elems_combine(struct syms *s, enum dtype dtype, const int64_t *a, int64_t n_a,
+                      const int64_t *b, int64_t n_b, elem_fn *fn, int64_t *out)
 {
     int64_t n = n_a == 1 ? n_b : n_a;
     if ((n_b != 1 && n_b != n) || n > FACT_ELEMS_MAX)

@@ -7,7 +7,7 @@
 
 #include "ops/span.h"
 
-/* ---- seeds ------------------------------------------------------------------------------------ */
+/* ---- seeds ---------------------------------------------------------------------------------- */
 
 static uint64_t fresh_seed(void)
 {
@@ -30,7 +30,7 @@ uint64_t random_seed_int(int64_t attribute)
     return attribute == ATTR_ABSENT ? fresh_seed() : random_bits((uint64_t)attribute, 0);
 }
 
-/* ---- uniform and normal ----------------------------------------------------------------------- */
+/* ---- uniform and normal --------------------------------------------------------------------- */
 
 struct random_attrs {
     int64_t dtype;
@@ -184,7 +184,7 @@ const struct op op_randomnormallike = {
     .infer = random_like_infer, .tasks = random_tasks, .run = normal_run,
 };
 
-/* ---- Bernoulli -------------------------------------------------------------------------------- */
+/* ---- Bernoulli ------------------------------------------------------------------------------ */
 
 struct bernoulli_attrs {
     int64_t dtype;
@@ -235,7 +235,7 @@ const struct op op_bernoulli = {
     .infer = bernoulli_infer, .tasks = random_tasks, .run = bernoulli_run,
 };
 
-/* ---- Multinomial ------------------------------------------------------------------------------ */
+/* ---- Multinomial ---------------------------------------------------------------------------- */
 
 struct multinomial_attrs {
     int64_t dtype, sample_size;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The random numbers of the operators that draw: the generator is a function of (seed, index), namely
- * the output function of SplitMix64 (Steele, Lea, Flood 2014) at seed + (index + 1) * golden ratio, so
- * element i is the same whatever the task and the thread. A node with a seed draws the same numbers at
- * every run; a node without draws others each time. Pure functions but for random_seed(); any thread.
+/* The random numbers of the operators that draw: the generator is a function of (seed, index),
+ * namely the output function of SplitMix64 (Steele, Lea, Flood 2014) at seed + (index + 1) *
+ * golden ratio, so element i is the same whatever the task and the thread. A node with a seed
+ * draws the same numbers at every run; a node without draws others each time. Pure functions but
+ * for random_seed(); any thread.
  */
 #pragma once
 
 #include <stdint.h>
 
-/* A seed for this call: from the attribute if it is there (not NaN), else from the clock and a count. */
+/* A seed for this call: from the attribute if it is there (not NaN), else from the clock and a
+ * count. */
 uint64_t random_seed(float attribute);
 /* The same for an integer attribute, ATTR_ABSENT if there is none. */
 uint64_t random_seed_int(int64_t attribute);

@@ -18,8 +18,8 @@ static int64_t count_ints(int64_t start, int64_t limit, int64_t delta)
     return n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
 
-/* Elements of a float range; -1 if delta is zero or there is no such number. The difference is rounded
- * to f32 for f32 and the 16-bit types, as other engines do, so that counts agree. */
+/* Elements of a float range; -1 if delta is zero or there is no such number. The difference is
+ * rounded to f32 for f32 and the 16-bit types, as other engines do, so that counts agree. */
 static int64_t count_floats(enum dtype dtype, double start, double limit, double delta)
 {
     double distance = dtype == DTYPE_F64 ? limit - start : (double)((float)limit - (float)start);

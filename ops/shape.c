@@ -47,22 +47,11 @@ static const struct attr shape_attrs[] = {
     {NULL},
 };
 
-/* The structure starts zeroed; below opset 15 there is no attribute to give `end` its default. */
-static int shape_fix(struct node *n, struct err *e)
-{
-    struct attrs_shape *a = n->attrs;
-    if (n->opset < 15) {
-        a->start = 0;
-        a->end = ATTR_ABSENT;
-    }
-    return 0;
-}
-
 const struct op op_shape = {
     .domain = "", .name = "Shape", .since = 1,
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_SHAPE_ONLY,
     .attrs = shape_attrs, .attrs_size = sizeof(struct attrs_shape),
-    .fix = shape_fix, .infer = shape_infer, .run = shape_run,
+    .infer = shape_infer, .run = shape_run,
 };
 
 static int size_infer(struct infer *c, struct err *e)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise operators as tasks: a run of consecutive tasks as a run of consecutive elements. For ops/
- * only; pure functions, any thread.
+/* Element-wise operators as tasks: a run of consecutive tasks as a run of consecutive elements.
+ * For ops/ only; pure functions, any thread.
  */
 #pragma once
 

@@ -172,9 +172,7 @@ static const struct attr split_attrs[] = {
 
 static int split_fix(struct node *n, struct err *e)
 {
-    struct attrs_split *a = n->attrs;
-    if (n->opset < 18)
-        a->num_outputs = ATTR_ABSENT;
+    const struct attrs_split *a = n->attrs;
     if (a->num_outputs != ATTR_ABSENT && a->num_outputs < 1)
         return err_set(e, ERR_MODEL, "num_outputs is %lld", (long long)a->num_outputs);
     return 0;

@@ -165,18 +165,9 @@ static const struct attr topk_attr_rows[] = {
     {NULL},
 };
 
-/* Versions without the attributes take the largest. */
-static int topk_fix(struct node *n, struct err *e)
-{
-    struct topk_attrs *a = n->attrs;
-    if (n->opset < 11)
-        a->largest = a->sorted = 1;
-    return 0;
-}
-
 const struct op op_topk = {
     .domain = "", .name = "TopK", .since = 1,
     .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 2, .flags = OP_PURE, .host_in = 2,
     .attrs = topk_attr_rows, .attrs_size = sizeof(struct topk_attrs),
-    .fix = topk_fix, .infer = topk_infer, .scratch = topk_scratch, .tasks = topk_tasks, .run = topk_run,
+    .infer = topk_infer, .scratch = topk_scratch, .tasks = topk_tasks, .run = topk_run,
 };

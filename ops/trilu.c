@@ -26,7 +26,8 @@ static int64_t trilu_tasks(const struct call *c)
 }
 
 /* Of row i the columns [*from, *to) stay: from diagonal k on, or up to it. */
-static void kept_columns(int64_t i, int64_t k, bool upper, int64_t columns, int64_t *from, int64_t *to)
+static void kept_columns(int64_t i, int64_t k, bool upper, int64_t columns, int64_t *from,
+                         int64_t *to)
 {
     int64_t diagonal, after;
     if (__builtin_add_overflow(i, k, &diagonal))
@@ -73,7 +74,8 @@ static const struct attr trilu_attr_rows[] = {
 
 const struct op op_trilu = {
     .domain = "", .name = "Trilu", .since = 14,
-    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0, .host_in = 2,
+    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
+    .host_in = 2,
     .attrs = trilu_attr_rows, .attrs_size = sizeof(struct trilu_attrs),
     .infer = trilu_infer, .tasks = trilu_tasks, .run = trilu_run,
 };

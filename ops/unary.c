@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions of one variable: those of unary.def, and Gelu with its two forms. The parameters of a kernel
- * are the floats at the start of the attributes, in its order.
+/* Functions of one variable: those of unary.def, and Gelu with its two forms. The parameters of a
+ * kernel are the floats at the start of the attributes, in its order.
  *
  * f32 and f64 have kernels; the 16-bit floats are computed in f32 a chunk at a time. Of the few
  * functions that take integers the simple ones are done in int64, the others in f64.
@@ -12,7 +12,7 @@
 #include "graph/attrs.h"
 #include "ops/span.h"
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static void run_f16(enum unary_op op, const struct tensor *in, struct tensor *out, struct span s,
                     const float *param)
@@ -80,11 +80,11 @@ static int unary_run(struct call *c, enum unary_op op, int64_t begin, int64_t en
     double wide[2];
     if (s.first >= s.last)
         return 0;
+    size_t n = (size_t)(s.last - s.first);
     if (in->dtype == DTYPE_F32)
-        unary_f32_pick(op)(tensor_at(in, s.first), tensor_at(out, s.first), (size_t)(s.last - s.first),
-                           c->attrs);
+        unary_f32_pick(op)(tensor_at(in, s.first), tensor_at(out, s.first), n, c->attrs);
     else if (in->dtype == DTYPE_F64)
-        unary_f64_pick(op)(tensor_at(in, s.first), tensor_at(out, s.first), (size_t)(s.last - s.first),
+        unary_f64_pick(op)(tensor_at(in, s.first), tensor_at(out, s.first), n,
                            widen(op, c->attrs, wide));
     else if (dtype_is_float(in->dtype))
         run_f16(op, in, out, s, c->attrs);
@@ -111,7 +111,7 @@ static int64_t tasks_libm(const struct call *c)
     return span_tasks(c, COST_libm);
 }
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------ */
 
 static int infer_of(struct infer *c, uint32_t mask, struct err *e)
 {
@@ -158,7 +158,7 @@ static int infer_numbers_of(struct infer *c, enum unary_op op, struct err *e)
     return 0;
 }
 
-/* ---- attributes ------------------------------------------------------------------------------- */
+/* ---- attributes ----------------------------------------------------------------------------- */
 
 /* Kernels' order: lambd, bias. */
 struct attrs_shrink {
@@ -206,33 +206,33 @@ static const struct attr attrs_shrink[] = {
     {NULL},
 };
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 #define INFER_floats(word, kernel)
-#define INFER_numbers(word, kernel)                                                                    \
-    static int infer_numbers_##word(struct infer *c, struct err *e)                                    \
-    {                                                                                                  \
-        return infer_numbers_of(c, UNARY_##kernel, e);                                                 \
+#define INFER_numbers(word, kernel)                                                                \
+    static int infer_numbers_##word(struct infer *c, struct err *e)                                \
+    {                                                                                              \
+        return infer_numbers_of(c, UNARY_##kernel, e);                                             \
     }
 #define INFER_FN_floats(word) infer_floats
 #define INFER_FN_numbers(word) infer_numbers_##word
 
-#define OPERATOR(word, onnx_name, first, kernel, dtypes, attributes, cost)                             \
-    INFER_##dtypes(word, kernel)                                                                       \
-    static int run_##word(struct call *c, int64_t begin, int64_t end, int member, struct err *e)       \
-    {                                                                                                  \
-        return unary_run(c, UNARY_##kernel, begin, end, COST_##cost);                                  \
-    }                                                                                                  \
-    const struct op op_##word = {                                                                      \
-        .domain = "", .name = onnx_name, .since = first,                                               \
-        .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,          \
-        .attrs = attrs_##attributes, .attrs_size = sizeof(union unary_attrs),                          \
-        .infer = INFER_FN_##dtypes(word), .tasks = tasks_##cost, .run = run_##word,                    \
+#define OPERATOR(word, onnx_name, first, kernel, dtypes, attributes, cost)                         \
+    INFER_##dtypes(word, kernel)                                                                   \
+    static int run_##word(struct call *c, int64_t begin, int64_t end, int member, struct err *e)   \
+    {                                                                                              \
+        return unary_run(c, UNARY_##kernel, begin, end, COST_##cost);                              \
+    }                                                                                              \
+    const struct op op_##word = {                                                                  \
+        .domain = "", .name = onnx_name, .since = first,                                           \
+        .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,      \
+        .attrs = attrs_##attributes, .attrs_size = sizeof(union unary_attrs),                      \
+        .infer = INFER_FN_##dtypes(word), .tasks = tasks_##cost, .run = run_##word,                \
     };
 #include "ops/unary.def"
 #undef OPERATOR
 
-/* ---- Gelu ------------------------------------------------------------------------------------- */
+/* ---- Gelu ----------------------------------------------------------------------------------- */
 
 static bool str_is(struct str s, const char *word)
 {
@@ -251,7 +251,8 @@ static int gelu_infer(struct infer *c, struct err *e)
 static int gelu_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
     const struct attrs_gelu *a = c->attrs;
-    return unary_run(c, str_is(a->approximate, "tanh") ? UNARY_GELU_TANH : UNARY_GELU, begin, end, COST_vector);
+    enum unary_op op = str_is(a->approximate, "tanh") ? UNARY_GELU_TANH : UNARY_GELU;
+    return unary_run(c, op, begin, end, COST_vector);
 }
 
 static const struct attr gelu_attr_rows[] = {

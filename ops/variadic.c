@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sum, Mean, Max and Min of any number of operands, from the first to the last.
  *
- * Where a kernel computes on the dtype itself, the output is the running result; else a chunk of it is
- * held in a wide type until all operands are in, and rounded once.
+ * Where a kernel computes on the dtype itself, the output is the running result; else a chunk of
+ * it is held in a wide type until all operands are in, and rounded once.
  */
 #include "kernels/binary.h"
 
@@ -10,14 +10,14 @@
 
 #include "ops/pair.h"
 
-#define MINMAX_U64(name, sign)                                                                         \
-    static void name(const void *a, const void *b, unsigned scalar, void *y, size_t n)                 \
-    {                                                                                                  \
-        const uint64_t *u = a, *v = b;                                                                 \
-        size_t step_a = !(scalar & BINARY_A_SCALAR), step_b = !(scalar & BINARY_B_SCALAR);             \
-        uint64_t *out = y;                                                                             \
-        for (size_t i = 0; i < n; i++)                                                                 \
-            out[i] = u[i * step_a] sign v[i * step_b] ? u[i * step_a] : v[i * step_b];                 \
+#define MINMAX_U64(name, sign)                                                                     \
+    static void name(const void *a, const void *b, unsigned scalar, void *y, size_t n)             \
+    {                                                                                              \
+        const uint64_t *u = a, *v = b;                                                             \
+        size_t step_a = !(scalar & BINARY_A_SCALAR), step_b = !(scalar & BINARY_B_SCALAR);         \
+        uint64_t *out = y;                                                                         \
+        for (size_t i = 0; i < n; i++)                                                             \
+            out[i] = u[i * step_a] sign v[i * step_b] ? u[i * step_a] : v[i * step_b];             \
     }
 MINMAX_U64(min_u64, <)
 MINMAX_U64(max_u64, >)
@@ -29,12 +29,13 @@ static binary_fn *fn_pick(enum binary_op op, enum dtype dtype)
     case DTYPE_F64: return binary_f64_pick(op);
     case DTYPE_I32: return binary_i32_pick(op);
     case DTYPE_I64: return binary_i64_pick(op);
-    case DTYPE_U64: return op == BINARY_MIN ? min_u64 : op == BINARY_MAX ? max_u64 : binary_i64_pick(op);
+    case DTYPE_U64:
+        return op == BINARY_MIN ? min_u64 : op == BINARY_MAX ? max_u64 : binary_i64_pick(op);
     default: return NULL;
     }
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static int64_t variadic_tasks(const struct call *c)
 {
@@ -119,8 +120,8 @@ static int fold_two(const struct call *c, struct fold *f, struct span s, struct 
     struct broadcast b;
     int r = call_broadcast(c, 0, 2, &b, e);
     if (!r)
-        binary_broadcast(&b, f->fn, call_in(c, 0)->data, call_in(c, 1)->data, f->acc, (size_t)s.first,
-                         (size_t)s.last);
+        binary_broadcast(&b, f->fn, call_in(c, 0)->data, call_in(c, 1)->data, f->acc,
+                         (size_t)s.first, (size_t)s.last);
     return r;
 }
 
@@ -166,7 +167,7 @@ static int fold_run(struct call *c, enum binary_op op, bool mean, int64_t begin,
     return 0;
 }
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------ */
 
 static void infer_elems_of_all(struct infer *c, enum dtype dtype, elem_fn *fn)
 {
@@ -208,28 +209,28 @@ static int variadic_infer(struct infer *c, uint32_t mask, elem_fn *fn, struct er
     return r;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 static const struct attr variadic_attr_rows[] = {
     {"consumed_inputs", ATTR_INTS, .until = 5, .ignore = true},
     {NULL},
 };
 
-#define VARIADIC(word, onnx_name, binary, mean, elem)                                                  \
-    static int word##_infer(struct infer *c, struct err *e)                                            \
-    {                                                                                                  \
-        return variadic_infer(c, mean ? DT_FLOATS : DT_NUMERIC, elem, e);                              \
-    }                                                                                                  \
-    static int word##_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)       \
-    {                                                                                                  \
-        return fold_run(c, binary, mean, begin, end, e);                                               \
-    }                                                                                                  \
-    const struct op op_##word = {                                                                      \
-        .domain = "", .name = onnx_name, .since = 1,                                                   \
-        .in_min = 1, .in_max = -1, .out_min = 1, .out_max = 1, .flags = OP_PURE,                       \
-        .attrs = variadic_attr_rows,                                                                   \
-        .infer = word##_infer, .scratch = variadic_scratch, .tasks = variadic_tasks,                   \
-        .run = word##_run,                                                                             \
+#define VARIADIC(word, onnx_name, binary, mean, elem)                                              \
+    static int word##_infer(struct infer *c, struct err *e)                                        \
+    {                                                                                              \
+        return variadic_infer(c, mean ? DT_FLOATS : DT_NUMERIC, elem, e);                          \
+    }                                                                                              \
+    static int word##_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)   \
+    {                                                                                              \
+        return fold_run(c, binary, mean, begin, end, e);                                           \
+    }                                                                                              \
+    const struct op op_##word = {                                                                  \
+        .domain = "", .name = onnx_name, .since = 1,                                               \
+        .in_min = 1, .in_max = -1, .out_min = 1, .out_max = 1, .flags = OP_PURE,                   \
+        .attrs = variadic_attr_rows,                                                               \
+        .infer = word##_infer, .scratch = variadic_scratch, .tasks = variadic_tasks,               \
+        .run = word##_run,                                                                         \
     };
 VARIADIC(sum, "Sum", BINARY_ADD, false, sym_add)
 VARIADIC(mean, "Mean", BINARY_ADD, true, NULL)

@@ -57,19 +57,19 @@ struct wide16 {
 };
 
 /* One loop an element size; where X or Y is one element its step is 0. */
-#define LOOP(name, type)                                                                               \
-    static void name(void *arg, const void *const *in, unsigned scalar, void *out, size_t n)           \
-    {                                                                                                  \
-        const uint8_t *cond = in[0];                                                                   \
-        const type *x = in[1], *y = in[2];                                                             \
-        size_t step_c = !(scalar & 1), step_x = !(scalar & 2), step_y = !(scalar & 4);                 \
-        type *z = out;                                                                                 \
-        if (scalar == 0)                                                                               \
-            for (size_t i = 0; i < n; i++)                                                             \
-                z[i] = cond[i] ? x[i] : y[i];                                                          \
-        else                                                                                           \
-            for (size_t i = 0; i < n; i++)                                                             \
-                z[i] = cond[i * step_c] ? x[i * step_x] : y[i * step_y];                               \
+#define LOOP(name, type)                                                                           \
+    static void name(void *arg, const void *const *in, unsigned scalar, void *out, size_t n)       \
+    {                                                                                              \
+        const uint8_t *cond = in[0];                                                               \
+        const type *x = in[1], *y = in[2];                                                         \
+        size_t step_c = !(scalar & 1), step_x = !(scalar & 2), step_y = !(scalar & 4);             \
+        type *z = out;                                                                             \
+        if (scalar == 0)                                                                           \
+            for (size_t i = 0; i < n; i++)                                                         \
+                z[i] = cond[i] ? x[i] : y[i];                                                      \
+        else                                                                                       \
+            for (size_t i = 0; i < n; i++)                                                         \
+                z[i] = cond[i * step_c] ? x[i * step_x] : y[i * step_y];                           \
     }
 LOOP(where_1, uint8_t)
 LOOP(where_2, uint16_t)
@@ -79,7 +79,13 @@ LOOP(where_16, struct wide16)
 
 static broadcast_fn *fn_of_size(size_t size)
 {
-    return size == 1 ? where_1 : size == 2 ? where_2 : size == 4 ? where_4 : size == 8 ? where_8 : where_16;
+    switch (size) {
+    case 1: return where_1;
+    case 2: return where_2;
+    case 4: return where_4;
+    case 8: return where_8;
+    default: return where_16;
+    }
 }
 
 static int where_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)

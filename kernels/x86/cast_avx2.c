@@ -58,8 +58,9 @@ static inline void f32_i32_step(const void *x, void *y)
     _mm256_storeu_si256(y, _mm256_cvttps_epi32(_mm256_loadu_ps(x)));
 }
 
-static inline __attribute__((always_inline)) void
-steps_run(step_fn *f, const unsigned char *x, size_t x_size, unsigned char *y, size_t y_size, size_t n)
+static inline __attribute__((always_inline)) void steps_run(step_fn *f, const unsigned char *x,
+                                                            size_t x_size, unsigned char *y,
+                                                            size_t y_size, size_t n)
 {
     size_t i = 0;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The vector rows of kernels/norm.h, compiled once a level. A row stays in the first cache between its
- * passes: sum, squares, scale. */
+/* The vector rows of kernels/norm.h, compiled once a level. A row stays in the first cache between
+ * its passes: sum, squares, scale. */
 #include <stdbool.h>
 
 #include "kernels/norm.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vector rows of kernels/pool.h, compiled once a level.
  *
- * A row of outputs is taken in two steps: down the kernel's rows into a buffer as wide as the input with
- * its pads, then along the buffer. Pads hold what changes nothing (-infinity, or 0), so edges need no
- * code, and a K x K window costs 2K steps instead of K^2. Rows too wide for the buffer are cut. Kernels
- * that reach too far for it, which no model has, go window by window.
+ * A row of outputs is taken in two steps: down the kernel's rows into a buffer as wide as the
+ * input with its pads, then along the buffer. Pads hold what changes nothing (-infinity, or 0), so
+ * edges need no code, and a K x K window costs 2K steps instead of K^2. Rows too wide for the
+ * buffer are cut. Kernels that reach too far for it, which no model has, go window by window.
  */
 #include "kernels/pool_taps.h"
 
@@ -22,7 +22,8 @@ INLINE void rows_take(const struct pool_shape *s, const float *x, const struct p
 {
     const int64_t in = s->in[1], step = s->dilation[0] * in;
     const int64_t from = start < 0 ? (-start < span ? -start : span) : 0;
-    const int64_t inside = in - start < span ? in - start : span, to = inside < from ? from : inside;
+    const int64_t inside = in - start < span ? in - start : span,
+                  to = inside < from ? from : inside;
     const vf none = vf_set(max ? -INFINITY : 0);
     const float *top = x + (h->start + h->first * s->dilation[0]) * in + start;
     const int64_t rows = h->last - h->first;
@@ -41,7 +42,8 @@ INLINE void rows_take(const struct pool_shape *s, const float *x, const struct p
 }
 
 /* The LANES windows from `p` on; what the last ones read beyond the row is not stored. */
-INLINE vf windows_take(const float *p, int64_t kernel, int64_t stride, int64_t dilation, const bool max)
+INLINE vf windows_take(const float *p, int64_t kernel, int64_t stride, int64_t dilation,
+                       const bool max)
 {
     vf acc = vf_set(max ? -INFINITY : 0);
 
@@ -82,8 +84,8 @@ static vf windows_gather(const float *p, int64_t kernel, int64_t stride, int64_t
 
 /* `count` outputs of a row from the buffer; columns: how many positions of each count. */
 INLINE void row_take(const struct pool_shape *s, const float *buffer, const float *columns,
-                     int64_t rows, float *y, size_t count, const int64_t kernel, const int64_t stride,
-                     const bool max)
+                     int64_t rows, float *y, size_t count, const int64_t kernel,
+                     const int64_t stride, const bool max)
 {
     const vf high = vf_set((float)rows);
 
@@ -122,8 +124,8 @@ INLINE void row_take_any(const struct pool_shape *s, const float *buffer, const 
 }
 
 /* Outputs [from, from + count) of every row of every plane. */
-INLINE void strip_run(const struct pool_shape *s, const float *x, float *y, size_t planes, int64_t from,
-                      int64_t count, const bool max)
+INLINE void strip_run(const struct pool_shape *s, const float *x, float *y, size_t planes,
+                      int64_t from, int64_t count, const bool max)
 {
     const int64_t reach = (s->kernel[1] - 1) * s->dilation[1] + 1;
     const int64_t start = from * s->stride[1] - s->pad[1];
@@ -141,7 +143,8 @@ INLINE void strip_run(const struct pool_shape *s, const float *x, float *y, size
     }
 }
 
-static void windows_run(const struct pool_shape *s, const float *x, float *y, size_t planes, bool max)
+static void windows_run(const struct pool_shape *s, const float *x, float *y, size_t planes,
+                        bool max)
 {
     for (size_t p = 0; p < planes; p++, x += s->in[0] * s->in[1]) {
         for (int64_t oh = 0; oh < s->out[0]; oh++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The vector rows of kernels/reduce.h, compiled once a level: four vectors of chains along a row, four
- * vectors of columns along an axis. */
+/* The vector rows of kernels/reduce.h, compiled once a level: four vectors of chains along a row,
+ * four vectors of columns along an axis. */
 #include <stdbool.h>
 
 #include "kernels/reduce.h"
@@ -96,8 +96,8 @@ static void rows_run(enum reduce_op op, const float *x, float *y, size_t rows, s
         y[r] = row_reduce(op, x + r * n, n);
 }
 
-/* A strip of columns: `vectors` vectors, the last one of `tail` lanes (all of them if there are more).
- * The accumulator keeps its NaN. */
+/* A strip of columns: `vectors` vectors, the last one of `tail` lanes (all of them if there are
+ * more). The accumulator keeps its NaN. */
 INLINE void strip_fold(term_fn *f, const float *x, size_t n, size_t inner, const int vectors,
                        size_t tail, float start, vf *out)
 {
@@ -175,8 +175,8 @@ INLINE void strip_run(enum reduce_op op, const float *x, float *y, size_t n, siz
         vf_store_n(y + v * LANES, strip_finish(op, acc[v], p[v], (float)n), tail);
 }
 
-static void axis_run(enum reduce_op op, const float *x, float *y, size_t n, size_t inner, size_t from,
-                     size_t to)
+static void axis_run(enum reduce_op op, const float *x, float *y, size_t n, size_t inner,
+                     size_t from, size_t to)
 {
     for (; from + COLUMNS * LANES <= to; from += COLUMNS * LANES)
         strip_run(op, x + from, y + from, n, inner, COLUMNS, LANES);
@@ -193,7 +193,8 @@ static int64_t row_find(const float *x, size_t n, float value, bool last)
 
     for (size_t i = 0; i < n; i += LANES) {
         const vf u = vf_load_n(x + i, n - i);
-        const unsigned hits = vm_bits(nan ? vf_is_nan(u) : vf_eq(u, want)) & vm_bits(vm_first(n - i));
+        const unsigned hits =
+            vm_bits(nan ? vf_is_nan(u) : vf_eq(u, want)) & vm_bits(vm_first(n - i));
         if (hits && !last)
             return (int64_t)i + __builtin_ctz(hits);
         if (hits)

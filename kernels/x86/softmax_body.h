@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The vector rows of kernels/softmax.h, compiled once a level. Three passes, the row being in the first
- * cache from the first on: maximum, exp and sum, scale. */
+/* The vector rows of kernels/softmax.h, compiled once a level. Three passes, the row being in the
+ * first cache from the first on: maximum, exp and sum, scale. */
 #include "kernels/softmax.h"
 #include "kernels/x86/vec_math.h"
 
@@ -80,8 +80,8 @@ static void rows_run(const float *x, float *y, size_t rows, size_t n, bool log)
 }
 
 /* `vectors` vectors of columns, the last one of `tail` lanes. */
-INLINE void strip_run(const float *x, float *y, size_t n, size_t inner, const int vectors, size_t tail,
-                      bool log)
+INLINE void strip_run(const float *x, float *y, size_t n, size_t inner, const int vectors,
+                      size_t tail, bool log)
 {
     vf max[CHAINS], sum[CHAINS];
 
@@ -111,7 +111,8 @@ INLINE void strip_run(const float *x, float *y, size_t n, size_t inner, const in
     }
 }
 
-static void axis_run(const float *x, float *y, size_t n, size_t inner, size_t from, size_t to, bool log)
+static void axis_run(const float *x, float *y, size_t n, size_t inner, size_t from, size_t to,
+                     bool log)
 {
     for (; from + CHAINS * LANES <= to; from += CHAINS * LANES)
         strip_run(x + from, y + from, n, inner, CHAINS, LANES, log);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* 2-D transposes in registers: 16 x 16 bytes and 8 x 8 pairs of bytes in 128-bit registers, 8 x 8 floats
- * and 4 x 4 doubles in 256-bit ones. Each stage interleaves rows twice as far apart as the one before;
- * memory limits them all from the second cache on. */
+/* 2-D transposes in registers: 16 x 16 bytes and 8 x 8 pairs of bytes in 128-bit registers, 8 x 8
+ * floats and 4 x 4 doubles in 256-bit ones. Each stage interleaves rows twice as far apart as the
+ * one before; memory limits them all from the second cache on. */
 #include <immintrin.h>
 
 #include "kernels/x86/transpose_tiles.h"
@@ -9,7 +9,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
-/* a[i], a[i + half] interleaved, log2(rows) times, transposes bytes, where half is half the rows. */
+/* a[i], a[i + half] interleaved, log2(rows) times, transposes bytes, where half is half the rows.
+ * */
 INLINE void tile_1(const unsigned char *x, size_t x_row, unsigned char *y, size_t y_row)
 {
     __m128i a[16], b[16];
@@ -46,8 +47,8 @@ INLINE void tile_2(const unsigned char *x, size_t x_row, unsigned char *y, size_
         _mm_storeu_si128((__m128i *)(y + i * y_row), a[i]);
 }
 
-/* The left halves of rows i and i + 4 in one register, then the right ones: what is left is two 4 x 4
- * transposes in the halves. */
+/* The left halves of rows i and i + 4 in one register, then the right ones: what is left is two 4
+ * x 4 transposes in the halves. */
 INLINE void tile_4(const unsigned char *x, size_t x_row, unsigned char *y, size_t y_row)
 {
     UNROLL for (int side = 0; side < 2; side++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* 2-D transposes in registers: 16 x 16 floats and 8 x 8 doubles. Smaller elements stay with the level
- * below. */
+/* 2-D transposes in registers: 16 x 16 floats and 8 x 8 doubles. Smaller elements stay with the
+ * level below. */
 #include <immintrin.h>
 
 #include "kernels/x86/transpose_tiles.h"
@@ -17,8 +17,8 @@ INLINE __m512 quarters(const unsigned char *p, size_t step)
     return _mm512_insertf32x4(a, _mm_loadu_ps((const float *)(p + 3 * step)), 3);
 }
 
-/* Whole rows, as lines of a large power-of-two stride evict each other if they are touched twice: 4 x 4
- * blocks within quarters of registers first, then the quarters. */
+/* Whole rows, as lines of a large power-of-two stride evict each other if they are touched twice:
+ * 4 x 4 blocks within quarters of registers first, then the quarters. */
 INLINE void tile_4(const unsigned char *x, size_t x_row, unsigned char *y, size_t y_row)
 {
     __m512 a[16], b[16];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walk over square tiles that the vector rows of kernels/transpose.h share: what the tiles leave on
- * the right and below goes to the plain C row. */
+/* The walk over square tiles that the vector rows of kernels/transpose.h share: what the tiles
+ * leave on the right and below goes to the plain C row. */
 #pragma once
 
 #include "kernels/transpose.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The vector rows of kernels/unary.h, compiled once a level. Each function is an expression on a vector
- * and its parameters; vectors_map() loops over it, the tail through the same expression. */
+/* The vector rows of kernels/unary.h, compiled once a level. Each function is an expression on a
+ * vector and its parameters; vectors_map() loops over it, the tail through the same expression. */
 #include "kernels/unary.h"
 #include "kernels/x86/vec_math.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vectors of 8 floats: the names of vec_avx512.h, which says what they mean. A mask is a vector whose
- * lanes are all ones or all zeros. */
+/* Vectors of 8 floats: the names of vec_avx512.h, which says what they mean. A mask is a vector
+ * whose lanes are all ones or all zeros. */
 #pragma once
 
 #include <immintrin.h>
@@ -12,7 +12,8 @@
 #define LEVEL_CPU CPU_AVX2
 #define LEVEL_NAME "avx2"
 
-/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+/* Before loops of constant length: unrolled early, so that the arrays that they index are
+ * registers. */
 #define UNROLL _Pragma("GCC unroll 32")
 
 enum { LANES = 8 };
@@ -50,7 +51,10 @@ INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 INLINE vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 INLINE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 INLINE vf vf_sqrt(vf x) { return _mm256_sqrt_ps(x); }
-INLINE vf vf_round(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vf vf_round(vf x)
+{
+    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 INLINE vf vf_floor(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 INLINE vf vf_ceil(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
 
@@ -79,8 +83,8 @@ INLINE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 #define vi_sra(x, count) _mm256_srai_epi32(x, count)
 INLINE vm vi_eq(vi a, vi b) { return vi_bits(_mm256_cmpeq_epi32(a, b)); }
 
-/* Two factors, as 2^n may not be a normal float; the first product is exact, so that one rounding is
- * left. */
+/* Two factors, as 2^n may not be a normal float; the first product is exact, so that one rounding
+ * is left. */
 INLINE vf vf_scale(vf x, vf n)
 {
     const vi whole = vf_to_vi(n), half = vi_sra(whole, 1);

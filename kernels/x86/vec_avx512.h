@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vectors of 16 floats. The same names as in vec_avx2.h, so that one body serves both levels; there is
- * nothing in them beyond naming. Included by the files of this level only.
+/* Vectors of 16 floats. The same names as in vec_avx2.h, so that one body serves both levels;
+ * there is nothing in them beyond naming. Included by the files of this level only.
  *
  * vf: floats, vi: 32-bit integers, vm: a mask of lanes. a + b, a * b, ... are written as operators.
  * The _n forms touch the first n lanes only (1 <= n <= LANES); a load sets the other lanes to zero.
@@ -17,7 +17,8 @@
 #define LEVEL_CPU CPU_AVX512
 #define LEVEL_NAME "avx512"
 
-/* Before loops of constant length: unrolled early, so that the arrays that they index are registers. */
+/* Before loops of constant length: unrolled early, so that the arrays that they index are
+ * registers. */
 #define UNROLL _Pragma("GCC unroll 32")
 
 enum { LANES = 16 };
@@ -40,9 +41,18 @@ INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
 INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 INLINE vf vf_sqrt(vf x) { return _mm512_sqrt_ps(x); }
-INLINE vf vf_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-INLINE vf vf_floor(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
-INLINE vf vf_ceil(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
+INLINE vf vf_round(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+INLINE vf vf_floor(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+INLINE vf vf_ceil(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+}
 
 INLINE vf vf_and(vf a, vf b) { return _mm512_and_ps(a, b); }
 INLINE vf vf_or(vf a, vf b) { return _mm512_or_ps(a, b); }

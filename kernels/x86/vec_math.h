@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elementary functions of a vector of floats, on the names of vec_avx2.h or vec_avx512.h, one of which
- * is included before. Bounds are in kernels/unary.h. The polynomials are weighted minimax fits by
- * iteratively reweighted least squares, their coefficients rounded to f32 one after the other, with a
- * refit of the rest after each; the stated errors are those of the polynomial in exact arithmetic.
+/* Elementary functions of a vector of floats, on the names of vec_avx2.h or vec_avx512.h, one of
+ * which is included before. Bounds are in kernels/unary.h. The polynomials are weighted minimax
+ * fits by iteratively reweighted least squares, their coefficients rounded to f32 one after the
+ * other, with a refit of the rest after each; the stated errors are those of the polynomial in
+ * exact arithmetic.
  */
 #pragma once
 
@@ -43,8 +44,8 @@ INLINE vf vf_expm1(vf x)
     return vf_fma(vf_exp_reduce(inside, n), scale, scale - vf_set(1));
 }
 
-/* log(2^e * m) with m in [sqrt(1/2), sqrt(2)): e log 2 + f - f^2/2 + f^3 P(f), f = m - 1; error of the
- * fit relative to f: 6e-9. */
+/* log(2^e * m) with m in [sqrt(1/2), sqrt(2)): e log 2 + f - f^2/2 + f^3 P(f), f = m - 1; error of
+ * the fit relative to f: 6e-9. */
 INLINE vf vf_log(vf x)
 {
     const vm tiny = vf_lt(x, vf_set(0x1p-126f));
@@ -112,15 +113,16 @@ INLINE vf vf_tanh(vf x)
     return vf_sign(t / (t + vf_set(2)), x);
 }
 
-/* With e = exp(-|x|): 1 / (1 + e) on the right, e / (1 + e) on the left, which does not overflow. */
+/* With e = exp(-|x|): 1 / (1 + e) on the right, e / (1 + e) on the left, which does not overflow.
+ * */
 INLINE vf vf_sigmoid(vf x)
 {
     const vf e = vf_exp(vf_neg(vf_abs(x)));
     return vf_select(vf_lt(x, vf_set(0)), e, vf_set(1)) / (e + vf_set(1));
 }
 
-/* sin(x + quarter * pi / 2) for |x| <= 1e5. The first product is exact with a fused multiply-add, as
- * the difference is a multiple of 2^-23 below 1; pi / 2 has 72 bits. */
+/* sin(x + quarter * pi / 2) for |x| <= 1e5. The first product is exact with a fused multiply-add,
+ * as the difference is a multiple of 2^-23 below 1; pi / 2 has 72 bits. */
 INLINE vf vf_sin_inside(vf x, int quarter)
 {
     const vf n = vf_round(x * vf_set(0.636619772f));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conversions: the single-element functions against rounding worked out in double, every row against
- * them bit for bit, all f16 and bf16 values, every tail between guard pages. */
+/* Conversions: the single-element functions against rounding worked out in double, every row
+ * against them bit for bit, all f16 and bf16 values, every tail between guard pages. */
 #include "kernels/cast.h"
 
 #include <math.h>
@@ -38,8 +38,8 @@ static void test_one(float x)
     CHECK(same(rounded(x, 8, -125, 0x1.fep127), bf16), "bf16 of %.9g is %.9g", x, bf16);
     const double d = x * (1 + 1e-12 * (check_random_below(3) - 1.0));
     CHECK(same(rounded(d, 11, -13, 65504), cast_f16_to_f32(cast_f64_to_f16(d))), "f16 of %.17g", d);
-    CHECK(same(rounded(d, 8, -125, 0x1.fep127), cast_bf16_to_f32(cast_f64_to_bf16(d))), "bf16 of %.17g",
-          d);
+    CHECK(same(rounded(d, 8, -125, 0x1.fep127), cast_bf16_to_f32(cast_f64_to_bf16(d))),
+          "bf16 of %.17g", d);
 }
 
 static void test_ones(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pooling of random shapes against a walk over every window in double; planes between guard pages, one
- * alone against several, with NaN and infinities. */
+/* Pooling of random shapes against a walk over every window in double; planes between guard pages,
+ * one alone against several, with NaN and infinities. */
 #include "kernels/pool.h"
 
 #include <math.h>
@@ -33,7 +33,8 @@ static double want_of(const struct pool_shape *s, const float *x, int64_t oh, in
 
 static void test_shape(const struct pool_shape *s, int kind)
 {
-    const size_t planes = 2, in = (size_t)(s->in[0] * s->in[1]), out = (size_t)(s->out[0] * s->out[1]);
+    const size_t planes = 2, in = (size_t)(s->in[0] * s->in[1]),
+                 out = (size_t)(s->out[0] * s->out[1]);
     const int slack = (int)check_random_below(3) * 4 - 4;
     float *x = check_guard_alloc(planes * in * sizeof(float), slack);
     float *y = check_guard_alloc(planes * out * sizeof(float), slack);
@@ -83,10 +84,14 @@ static void test_random(int kind)
 /* Rows wider than the buffers of the vector rows, and windows that reach further. */
 static void test_wide(void)
 {
-    const struct pool_shape wide = {{2, 3001}, {1, 1501}, {2, 3}, {1, 2}, {1, 1}, {0, 1}, {0, 1}, true};
-    const struct pool_shape thin = {{2, 3001}, {2, 2990}, {1, 12}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, false};
-    const struct pool_shape far = {{1, 3001}, {1, 1000}, {1, 3}, {1, 1}, {1, 999}, {0, 5}, {0, 5}, false};
-    const struct pool_shape rare = {{1, 3001}, {1, 3}, {1, 2}, {1, 1300}, {1, 1}, {0, 0}, {0, 0}, false};
+    const struct pool_shape wide = {{2, 3001}, {1, 1501}, {2, 3}, {1, 2},
+                                    {1, 1},    {0, 1},    {0, 1}, true};
+    const struct pool_shape thin = {{2, 3001}, {2, 2990}, {1, 12}, {1, 1},
+                                    {1, 1},    {0, 0},    {0, 0},  false};
+    const struct pool_shape far = {{1, 3001}, {1, 1000}, {1, 3}, {1, 1},
+                                   {1, 999},  {0, 5},    {0, 5}, false};
+    const struct pool_shape rare = {{1, 3001}, {1, 3}, {1, 2}, {1, 1300},
+                                    {1, 1},    {0, 0}, {0, 0}, false};
     test_shape(&wide, 0);
     test_shape(&thin, 0);
     test_shape(&far, 0);
@@ -108,9 +113,17 @@ static void run(void *arg)
 static void bench(int64_t side, int64_t kernel, int64_t stride, int64_t pad)
 {
     const int64_t out = (side + 2 * pad - kernel) / stride + 1;
-    struct run r = {{{side, side}, {out, out}, {kernel, kernel}, {stride, stride}, {1, 1}, {pad, pad},
-                     {pad, pad}, false},
-                    malloc((size_t)(16 * side * side) * 4), malloc((size_t)(16 * out * out) * 4), false};
+    struct run r = {{{side, side},
+                     {out, out},
+                     {kernel, kernel},
+                     {stride, stride},
+                     {1, 1},
+                     {pad, pad},
+                     {pad, pad},
+                     false},
+                    malloc((size_t)(16 * side * side) * 4),
+                    malloc((size_t)(16 * out * out) * 4),
+                    false};
     char name[64];
 
     check_random_fill(r.x, (size_t)(16 * side * side), -1, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reductions along rows and along an axis, and the place of the greatest or least: against double, at
- * every length, between guard pages, a row alone and columns cut, special values, long sums. */
+/* Reductions along rows and along an axis, and the place of the greatest or least: against double,
+ * at every length, between guard pages, a row alone and columns cut, special values, long sums. */
 #include "kernels/reduce.h"
 
 #include <math.h>
@@ -81,8 +81,8 @@ static void test_rows(enum reduce_op op, size_t n, int kind)
     k->rows(op, x, y, rows, n);
     for (size_t r = 0; r < rows; r++) {
         double scale, want = want_of(op, x + r * n, n, 1, &scale);
-        CHECK(result_ok(want, scale, y[r]), "%s of %zu, kind %d: %.9g, not %.9g", reduce_name(op), n,
-              kind, y[r], want);
+        CHECK(result_ok(want, scale, y[r]), "%s of %zu, kind %d: %.9g, not %.9g", reduce_name(op),
+              n, kind, y[r], want);
         k->rows(op, x + r * n, &one, 1, n);
         check_same(&one, &y[r], sizeof(one), "a row alone");
     }
@@ -158,7 +158,8 @@ static void test_long(enum reduce_op op)
     reduce_f32_pick()->rows(op, x, &y, 1, n);
     reduce_f32_pick()->axis(op, x, &z, n, 1, 0, 1);
     CHECK(fabs(y - want) <= 1e-6 * want, "%s of %zu: %.9g, not %.9g", reduce_name(op), n, y, want);
-    CHECK(fabs(z - want) <= 1e-6 * want, "%s along %zu: %.9g, not %.9g", reduce_name(op), n, z, want);
+    CHECK(fabs(z - want) <= 1e-6 * want, "%s along %zu: %.9g, not %.9g", reduce_name(op), n, z,
+          want);
     free(x);
 }
 

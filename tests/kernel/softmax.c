@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax and log-softmax, rows and axis: against double, at every length, between guard pages, a row
- * alone against a row among others, in place, and on rows with infinities and NaN. */
+/* Softmax and log-softmax, rows and axis: against double, at every length, between guard pages, a
+ * row alone against a row among others, in place, and on rows with infinities and NaN. */
 #include "kernels/softmax.h"
 
 #include <math.h>
@@ -10,8 +10,8 @@
 
 #include "tests/kernel/check.h"
 
-/* A few ulp of exp and of the sum; logarithms are differences, hence an absolute part that grows with
- * the values. */
+/* A few ulp of exp and of the sum; logarithms are differences, hence an absolute part that grows
+ * with the values. */
 static const double rtol = 2e-6, log_atol = 4e-6;
 
 static void fill(float *x, size_t n, int kind)
@@ -39,7 +39,8 @@ static void test_rows(size_t n, bool log, int kind)
     float *x = check_guard_alloc(rows * n * sizeof(float), slack);
     float *y = check_guard_alloc(rows * n * sizeof(float), slack);
     float *one = check_guard_alloc(n * sizeof(float), 4);
-    double *dx = malloc(rows * n * sizeof(double) + 1), *want = malloc(rows * n * sizeof(double) + 1);
+    double *dx = malloc(rows * n * sizeof(double) + 1),
+           *want = malloc(rows * n * sizeof(double) + 1);
 
     fill(x, rows * n, 0);
     if (n > 0)

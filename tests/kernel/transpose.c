@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Permutations of random shapes against a walk by coordinates, tasks in any order; the 2-D rows at all
- * sizes around their tiles, between guard pages. */
+/* Permutations of random shapes against a walk by coordinates, tasks in any order; the 2-D rows at
+ * all sizes around their tiles, between guard pages. */
 #include "kernels/transpose.h"
 
 #include <stdio.h>
@@ -58,7 +58,8 @@ static void test_random(void)
     size_t count = 1;
 
     for (unsigned d = 0; d < rank; d++) {
-        dims[d] = check_random_below(60) ? 1 + check_random_below(check_random_below(3) ? 5 : 300) : 0;
+        dims[d] =
+            check_random_below(60) ? 1 + check_random_below(check_random_below(3) ? 5 : 300) : 0;
         if (count * (size_t)dims[d] > 100000)
             dims[d] = 1;
         count *= (size_t)dims[d];

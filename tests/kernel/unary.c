@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unary functions: accuracy against libm's double over a dense walk of all floats, special values, row
- * against row 0, every tail between guard pages, cuts anywhere, in place. */
+/* Unary functions: accuracy against libm's double over a dense walk of all floats, special values,
+ * row against row 0, every tail between guard pages, cuts anywhere, in place. */
 #include "kernels/unary.h"
 
 #include <math.h>
@@ -11,8 +11,8 @@
 
 enum { BLOCK = 4096 };
 
-/* Error allowed: `ulp` of the result, or `scale` * |x| + `floor`, whichever is larger; far: arguments
- * of a magnitude above it are left out (0: none are). */
+/* Error allowed: `ulp` of the result, or `scale` * |x| + `floor`, whichever is larger; far:
+ * arguments of a magnitude above it are left out (0: none are). */
 struct bound {
     double ulp, scale, floor, far;
     float param[2];
@@ -117,9 +117,13 @@ static void test_accuracy(enum unary_op op)
 static void test_special(enum unary_op op)
 {
     static const float values[] = {
-        0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1e-45f, -1e-45f, 0x1p-126f, -0x1p-126f, 0x1.fffffep-127f,
-        3.4028235e38f, -3.4028235e38f, 88.72283f, 88.72284f, -87.33654f, -103.97f, -103.98f, -104.5f,
-        1, -1, 0.5f, -0.5f, 1.5f, 2.5f, -2.5f, 1e5f, 1.00001e5f, -3e20f, 8388607.5f, 8388608, 16777215,
+        0.0f,          -0.0f,          INFINITY,  -INFINITY,  NAN,
+        1e-45f,        -1e-45f,        0x1p-126f, -0x1p-126f, 0x1.fffffep-127f,
+        3.4028235e38f, -3.4028235e38f, 88.72283f, 88.72284f,  -87.33654f,
+        -103.97f,      -103.98f,       -104.5f,   1,          -1,
+        0.5f,          -0.5f,          1.5f,      2.5f,       -2.5f,
+        1e5f,          1.00001e5f,     -3e20f,    8388607.5f, 8388608,
+        16777215,
     };
     enum { COUNT = sizeof(values) / sizeof(*values) };
     const struct bound *b = &bounds[op];
@@ -133,7 +137,8 @@ static void test_special(enum unary_op op)
         double want;
         unary_f64_pick(op)(&x, &want, 1, param);
         /* Where f32 overflows half-way, row 0 says what the formula gives. */
-        bool ok = error_of(b, values[i], y[i], want) <= 1 || error_of(b, values[i], y[i], c[i]) <= 1;
+        bool ok =
+            error_of(b, values[i], y[i], want) <= 1 || error_of(b, values[i], y[i], c[i]) <= 1;
         CHECK(ok, "%s(%.9g) is %.9g, not %.9g", unary_name(op), values[i], y[i], want);
         if (want == 0 && x == 0)
             CHECK(signbit(y[i]) == signbit(c[i]), "%s(%g): sign", unary_name(op), x);

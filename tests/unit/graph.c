@@ -389,6 +389,56 @@ static void sort(void)
     graph_free(s.g);
 }
 
+static uint32_t random_below(uint64_t *state, size_t n)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((*state >> 33) % n);
+}
+
+/* A value of the main graph that is still in it. */
+static struct graph_value *random_value(struct graph *g, uint64_t *state)
+{
+    return g->values[random_below(state, g->n_values)];
+}
+
+static bool made(const struct graph_value *v)
+{
+    return v->producer || v->is_input;
+}
+
+/* Random edits of all kinds; the graph verifies after each, or sorting names the cycle. */
+static void random_edits(void)
+{
+    const char *text = getenv("SEED");
+    uint64_t seed = text ? strtoull(text, NULL, 10) : 20240521, state = seed;
+    for (int round = 0; round < 20; round++) {
+        struct nested s = nested();
+        bool cycle = false;
+        for (int i = 0; i < 120 && !cycle; i++) {
+            struct graph_value *a = random_value(s.g, &state), *b = random_value(s.g, &state);
+            if (!made(a) || !made(b))
+                continue;
+            uint32_t what = random_below(&state, 8);
+            if (what < 4)
+                node(s.g, &op_add_row, "", a, b);
+            else if (what == 4 && !a->is_input)
+                CHECK(graph_replace(a, b, NULL) == 0);
+            else if (what == 5 && a->producer && !a->n_uses && !a->is_output)
+                graph_remove(a->producer);
+            else if (what == 6)
+                CHECK(node_set_in(s.z->producer, 0, graph_capture(s.subsub, a, NULL), NULL) == 0);
+            else if (what == 7 && !a->is_output)
+                CHECK(graph_add_output(s.g, a, NULL) == 0);
+            struct err e = {0};
+            cycle = graph_sort(s.g, &e) != 0;
+            CHECK(cycle ? e.code == ERR_MODEL && strstr(e.msg, "cycle") : verifies(s.g));
+        }
+        graph_free(s.g);
+    }
+    if (atomic_load(&unit_failures))
+        printf("SEED=%llu\n", (unsigned long long)seed);
+}
+
 /* ---- the verifier ---------------------------------------------------------------------------- */
 
 struct damage {
@@ -727,8 +777,8 @@ static void failing_memory(void)
 static const struct unit_test tests[] = {
     TEST(build),        TEST(many),           TEST(defaults),        TEST(captures),
     TEST(replace_node), TEST(replace_output), TEST(replace_capture), TEST(remove_owner),
-    TEST(constants),    TEST(sort),           TEST(verify),          TEST(print),
-    TEST(types),        TEST(infer_symbols),  TEST(infer_constants), TEST(infer_errors),
-    TEST(infer_run),    TEST(failing_memory),
+    TEST(constants),    TEST(sort),           TEST(random_edits),    TEST(verify),
+    TEST(print),        TEST(types),          TEST(infer_symbols),   TEST(infer_constants),
+    TEST(infer_errors), TEST(infer_run),      TEST(failing_memory),
 };
 UNIT_MAIN(tests)

@@ -177,11 +177,11 @@ static char *print_to(const struct graph *of, char *p)
         p += sprintf(p, n->prev ? ";" : "");
         for (int i = 0; i < n->n_out; i++)
             p += sprintf(p, "%s%s", i ? "," : "",
-                         !n->out[i] ? "-" : *n->out[i]->name ? n->out[i]->name : "_");
+                         !n->out[i] ? "-" : *value_name(n->out[i]) ? value_name(n->out[i]) : "_");
         p += sprintf(p, "=%s(", n->op->name);
         for (int i = 0; i < n->n_in; i++)
             p += sprintf(p, "%s%s", i ? "," : "",
-                         !n->in[i] ? "-" : *n->in[i]->name ? n->in[i]->name : "_");
+                         !n->in[i] ? "-" : *value_name(n->in[i]) ? value_name(n->in[i]) : "_");
         p += sprintf(p, ")");
         for (int i = 0; i < n->n_graphs; i++)
             p = print_to(n->graphs[i], p + sprintf(p, "{")), p += sprintf(p, "}");
