@@ -8,6 +8,11 @@ enum { FOLD_BYTES_MAX = 64 << 20, FOLD_ENDS_MAX = 64 };
 
 static bool foldable(const struct node *n)
 {
+    bool wanted = false;
+    for (int i = 0; i < n->n_out; i++)
+        wanted |= n->out[i] != NULL; /* a node folded before has none left */
+    if (!wanted)
+        return false;
     if (!(n->op->flags & OP_PURE) || n->n_graphs || n->n_in > FOLD_ENDS_MAX || n->n_out > FOLD_ENDS_MAX)
         return false;
     for (int i = 0; i < n->n_in; i++)
