@@ -23,12 +23,14 @@ static size_t trimmed(char *const *names, size_t n, bool variadic)
     return n;
 }
 
-/* Inputs that must be there: the leading in_min, and all of a list of any length. Loop alone has both
- * optional inputs in front and such a list. */
-static bool may_be_absent(const struct op *op, int i)
+/* Inputs that must be there: the leading in_min, and all of a list of any length. Two operators have
+ * optional inputs in front of such a list: Loop, and Scan in its first version. */
+static bool may_be_absent(const struct node *n, int i)
 {
-    bool loop = op->in_max < 0 && !strcmp(op->name, "Loop") && i < 2;
-    return loop || (i >= op->in_min && op->in_max >= 0);
+    const struct op *op = n->op;
+    if (op->in_max >= 0)
+        return i >= op->in_min;
+    return (i < 2 && !strcmp(op->name, "Loop")) || (i == 0 && n->opset < 9 && !strcmp(op->name, "Scan"));
 }
 
 static int check_counts(const struct op *op, const Onnx__NodeProto *p, int n_in, int n_out,
@@ -62,7 +64,7 @@ static int set_inputs(struct importer *m, const struct scope *s, struct node *n,
 static int check_inputs(const struct node *n, struct err *e)
 {
     for (int i = 0; i < n->n_in; i++)
-        if (!n->in[i] && !may_be_absent(n->op, i))
+        if (!n->in[i] && !may_be_absent(n, i))
             return err_set(e, ERR_MODEL, "input %d is missing", i);
     return 0;
 }
@@ -131,9 +133,20 @@ static int make_constant(struct importer *m, const struct scope *s, const Onnx__
     return rc ? rc : graph_make_constant(scope_own(m, s, p->output[0])->value, &t, e);
 }
 
+/* A node whose outputs all lack a name computes nothing. */
+static bool is_dead(const Onnx__NodeProto *p)
+{
+    for (size_t i = 0; i < p->n_output; i++)
+        if (*p->output[i])
+            return false;
+    return true;
+}
+
 static int import_node(struct importer *m, struct scope *s, const Onnx__NodeProto *p, struct err *e)
 {
     struct target t;
+    if (is_dead(p))
+        return 0;
     function_target(m, s->imports, p, &t);
     const char *type = text_of(p->op_type);
     if (++m->nodes > IMPORT_NODES_MAX)

@@ -180,10 +180,10 @@ static int convert_tasks(void *arg, int64_t begin, int64_t end, int member, stru
         } else if (v->from == DTYPE_F32) {
             elems_from_f32(v->to, v->out, i, n, (const float *)v->in + i);
         } else {
-            size_t from = dtype_size(v->from), to = dtype_size(v->to);
+            size_t size = dtype_size(v->to);
             elems_to_i64(v->from, v->in, i, n, ints);
-            for (int64_t k = 0; k < n; k++)
-                memcpy((char *)v->out + (size_t)(i + k) * to, &ints[k], to < from || to < 8 ? to : 8);
+            for (int64_t k = 0; k < n; k++) /* low bytes first: the value modulo its width */
+                memcpy((char *)v->out + (size_t)(i + k) * size, &ints[k], size);
         }
     }
     return 0;

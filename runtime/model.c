@@ -151,7 +151,7 @@ static int build(struct infer_model *m, const struct infer_load_options *o, stru
 static const char *const fact_keys[] = {"producer", "producer_version", "domain", "doc", "graph",
                                         "ir_version", "model_version", "opset"};
 enum { FACTS = sizeof(fact_keys) / sizeof(*fact_keys) };
-_Static_assert(FACTS == MODEL_FACTS, "one place for each");
+_Static_assert((int)FACTS == (int)MODEL_FACTS, "one place for each");
 
 static int keep_facts(struct infer_model *m, struct err *e)
 {

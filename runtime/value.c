@@ -216,3 +216,83 @@ int infer_value_set_string(struct infer_value *v, int64_t i, const char *s, size
         return err_set(e, ERR_USAGE, "no string at element %lld", (long long)i);
     return tensor_set_str(&v->value.tensor, i, s, size, e);
 }
+
+/* ---- files --------------------------------------------------------------------------------------- */
+
+static bool path_ends(const char *path, const char *end)
+{
+    size_t n = strlen(path), k = strlen(end);
+    return n >= k && strcmp(path + n - k, end) == 0;
+}
+
+static struct infer_value *read_bytes(const struct file *f, const char *name, char *name_out,
+                                      size_t name_size, struct err *e)
+{
+    struct infer_value *v = value_new(e);
+    struct budget *b = budget_process();
+    int rc = v ? 0 : ERR_MEMORY;
+    if (name_size)
+        *name_out = 0;
+    if (rc == 0 && npy_known(f->data, f->size)) {
+        v->value.kind = VALUE_TENSOR;
+        rc = npy_parse(&v->value.tensor, b, f->data, f->size, e);
+    } else if (rc == 0 && npz_known(f->data, f->size)) {
+        char first[256], second[256];
+        bool one = npz_name(f->data, f->size, 0, first, sizeof(first)) &&
+                   !npz_name(f->data, f->size, 1, second, sizeof(second));
+        v->value.kind = VALUE_TENSOR;
+        rc = npz_parse(&v->value.tensor, b, f->data, f->size, one ? NULL : name, e);
+    } else if (rc == 0) {
+        rc = data_parse(&v->value, b, f->data, f->size, DATA_GUESS, name_out, name_size, e);
+    }
+    if (rc < 0) {
+        mem_free(v);
+        return NULL;
+    }
+    return v;
+}
+
+struct infer_value *infer_value_read(const char *path, const char *name, char *name_out, size_t name_size,
+                                     struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    struct file *f = file_open(budget_process(), path, false, e);
+    if (!f)
+        return NULL;
+    struct infer_value *v = read_bytes(f, name, name_out, name_size, e);
+    file_unref(f);
+    if (!v)
+        err_at(e, e->code, "%.200s", path);
+    return v;
+}
+
+struct infer_value *infer_value_read_for(const struct infer_port *p, const char *path, char *name_out,
+                                         size_t name_size, struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    enum data_message as = p->optional                   ? DATA_OPTIONAL
+                           : p->kind == INFER_SEQUENCE   ? DATA_SEQUENCE
+                           : p->kind == INFER_MAP        ? DATA_MAP
+                                                         : DATA_TENSOR;
+    struct infer_value *v = value_new(e);
+    if (!v)
+        return NULL;
+    if (data_read(&v->value, budget_process(), path, as, name_out, name_size, e) < 0) {
+        mem_free(v);
+        return NULL;
+    }
+    return v;
+}
+
+int infer_value_write(const struct infer_value *v, const char *name, const char *path,
+                      struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    if (path_ends(path, ".pb"))
+        return data_write(&v->value, name, path, e);
+    if (!path_ends(path, ".npy"))
+        return err_set(e, ERR_USAGE, "'%.200s': expected a name that ends in .npy or .pb", path);
+    if (v->value.kind != VALUE_TENSOR)
+        return err_set(e, ERR_USAGE, "'%.200s': only a tensor fits into .npy", path);
+    return npy_write(&v->value.tensor, path, e);
+}

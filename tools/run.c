@@ -233,7 +233,7 @@ static int gather_inputs(const struct settings *s, const struct infer_model *m, 
 {
     int n = infer_model_inputs(m);
     for (int k = 0; k < s->inputs.n; k++) {
-        const char *path;
+        const char *path = NULL;
         int i = which_input(m, s->inputs.items[k], &path, e);
         if (i < 0)
             return i;

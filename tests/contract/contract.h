@@ -2,8 +2,8 @@
 /* What the tests of contracts share: models by name, inputs from a seed, results compared bit by bit.
  *
  * Dims are text, "batch=3,sequence=5"; a symbol that is not named there is 1. Everything here is for
- * tests: a failure that a test does not expect is reported as a failed check, with its message. Struct
- * job may be used by one thread at a time.
+ * tests: a function that fails prints why; its caller checks the result. A job is for one thread at a
+ * time.
  */
 #pragma once
 
@@ -23,7 +23,7 @@ struct job {
 
 /* The path of a small model (tests/tiny.py), in a buffer that the next call on this thread reuses. */
 const char *tiny_path(const char *name);
-/* Load a model by its path; NULL options are the defaults. A failed check if it does not load. */
+/* Load a model by its path; NULL options are the defaults. */
 struct infer_model *model_load(const char *path, const struct infer_load_options *o);
 struct infer_model *tiny_load(const char *name, int threads, const char *device);
 
@@ -33,13 +33,13 @@ int64_t dims_find(const char *dims, const char *symbol);
  * "type", counting up if it has "position". NULL on failure. */
 struct infer_value *port_value(const struct infer_port *p, const char *dims, uint64_t seed);
 
-/* Make all inputs of m. False (and a failed check) if that fails. */
+/* Make all inputs of m (NULL fails). A job that failed is to be cleared, too. */
 bool job_init(struct job *j, struct infer_model *m, const char *dims, uint64_t seed);
-/* Replace an input by the caller's value, which the job then owns. */
-void job_set(struct job *j, const char *input, struct infer_value *v);
+/* Replace an input by the caller's value, which the job then owns (or frees, if it fails). */
+bool job_set(struct job *j, const char *input, struct infer_value *v);
 /* Run; results of an earlier run are dropped. The code, and the message in e. */
 int job_run(struct job *j, const struct infer_run_options *o, struct infer_error *e);
-/* Run without options, a failed check if that fails. */
+/* Run without options. */
 bool job_ok(struct job *j);
 void job_drop(struct job *j); /* the results */
 void job_clear(struct job *j); /* inputs and results, not the model */
