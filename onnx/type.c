@@ -4,6 +4,12 @@
 
 #include "onnx/importer.h"
 
+/* Some exporters write these where they mean a dim without a name: several may then differ. */
+static bool names_nothing(const char *param)
+{
+    return !param || !*param || strcmp(param, "?") == 0 || strcmp(param, "-1") == 0;
+}
+
 static int read_dim(struct importer *m, const Onnx__TensorShapeProto__Dimension *d, bool hint,
                     int64_t *out, struct err *e)
 {
@@ -14,8 +20,8 @@ static int read_dim(struct importer *m, const Onnx__TensorShapeProto__Dimension 
         *out = d->dim_value;
         return 0;
     }
-    if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param &&
-        *d->dim_param)
+    if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
+        !names_nothing(d->dim_param))
         *out = sym_named(syms, d->dim_param);
     else
         *out = hint ? SYM_UNKNOWN : sym_fresh(syms, 0);

@@ -121,13 +121,55 @@ static void apply(const struct call *c, struct affine f, int64_t at, int64_t n)
     }
 }
 
-/* Tasks are channels where statistics are taken, planes otherwise. */
+/* Rows of channels with one element each: the affine step runs along the channels, in double. Their
+ * numbers lie in scratch; each run of tasks makes its own. */
+static bool by_rows(const struct call *c, struct planes p)
+{
+    return p.inner == 1 && !trains(c->node, c->attrs);
+}
+
+static size_t batchnorm_scratch(const struct call *c, size_t *per_member)
+{
+    struct planes p = planes_of(c);
+    if (by_rows(c, p) && !size_mul((size_t)p.channels, sizeof(struct affine), per_member))
+        *per_member = SIZE_MAX;
+    return 0;
+}
+
+/* Tasks are channels where statistics are taken, rows or planes otherwise. */
+static int64_t batchnorm_units(const struct call *c, struct planes p)
+{
+    if (trains(c->node, c->attrs))
+        return p.channels;
+    return by_rows(c, p) ? p.batch : p.batch * p.channels;
+}
+
 static int64_t batchnorm_tasks(const struct call *c)
 {
     struct planes p = planes_of(c);
+    int64_t units = batchnorm_units(c, p);
     if (trains(c->node, c->attrs))
-        return tasks_for(p.channels, p.batch * p.inner * 3);
-    return tasks_for(p.batch * p.channels, p.inner > 8 ? p.inner : 8);
+        return tasks_for(units, p.batch * p.inner * 3);
+    return tasks_for(units, by_rows(c, p) ? p.channels : p.inner);
+}
+
+static void rows_run(const struct call *c, struct planes p, int64_t first, int64_t last,
+                     struct affine *f)
+{
+    const struct tensor *x = call_in(c, 0);
+    struct tensor *y = call_out(c, 0);
+    double v[CHUNK_ELEMS];
+    for (int64_t i = 0; i < p.channels; i++)
+        f[i] = affine_of(c, i, tensor_float(call_in(c, 3), i), tensor_float(call_in(c, 4), i));
+    for (int64_t row = first; row < last; row++) {
+        for (int64_t i = 0; i < p.channels; i += CHUNK_ELEMS) {
+            int64_t m = p.channels - i < CHUNK_ELEMS ? p.channels - i : CHUNK_ELEMS;
+            elems_to_f64(x->dtype, x->data, row * p.channels + i, m, v);
+            for (int64_t k = 0; k < m; k++)
+                v[k] = v[k] * f[i + k].scale + f[i + k].shift;
+            elems_from_f64(y->dtype, y->data, row * p.channels + i, m, v);
+        }
+    }
 }
 
 /* Mean and variance of a channel over the batch, in double, in two passes. */
@@ -186,7 +228,7 @@ static int batchnorm_run(struct call *c, int64_t begin, int64_t end, int member,
 {
     struct planes p = planes_of(c);
     bool train = trains(c->node, c->attrs);
-    int64_t n = train ? p.channels : p.batch * p.channels, tasks = batchnorm_tasks(c);
+    int64_t n = batchnorm_units(c, p), tasks = batchnorm_tasks(c);
     int64_t first, last, unused;
     if (begin == 0 && (!train || n == 0))
         pass_statistics(c);
@@ -194,6 +236,10 @@ static int batchnorm_run(struct call *c, int64_t begin, int64_t end, int member,
         return 0;
     task_range(begin, tasks, n, &first, &unused);
     task_range(end - 1, tasks, n, &unused, &last);
+    if (by_rows(c, p)) {
+        rows_run(c, p, first, last, call_member_scratch(c, member));
+        return 0;
+    }
     for (int64_t i = first; i < last; i++) {
         if (train) {
             train_channel(c, p, i);
@@ -221,5 +267,6 @@ const struct op op_batchnormalization = {
     .domain = "", .name = "BatchNormalization", .since = 1,
     .in_min = 5, .in_max = 5, .out_min = 1, .out_max = 5, .flags = OP_PURE | OP_INPLACE0,
     .attrs = batchnorm_attr_rows, .attrs_size = sizeof(struct batchnorm_attrs),
-    .infer = batchnorm_infer, .tasks = batchnorm_tasks, .run = batchnorm_run,
+    .infer = batchnorm_infer, .scratch = batchnorm_scratch, .tasks = batchnorm_tasks,
+    .run = batchnorm_run,
 };

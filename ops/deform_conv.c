@@ -90,77 +90,94 @@ static size_t deform_scratch(const struct call *c, size_t *per_member)
     return j.floats * sizeof(float);
 }
 
-/* Corners around a place in one dim: the lower one and the weight of the upper one; false if both lie
- * outside. */
-static bool corners(double at, int64_t size, int64_t *low, double *share)
+/* The pixels around a place, with their weights; those outside the image are left out. */
+struct place {
+    int n;
+    int64_t from[8];
+    double weight[8];
+};
+
+static void place_of(const struct window *w, const double at[3], struct place *out)
 {
-    if (!(at > -1 && at < (double)size))
-        return false;
-    double f = floor(at);
-    *low = (int64_t)f;
-    *share = at - f;
-    return true;
+    int64_t low[3];
+    double share[3];
+    out->n = 0;
+    for (int i = 0; i < 3; i++) {
+        if (!(at[i] > -1 && at[i] < (double)w->in[i]))
+            return;
+        low[i] = (int64_t)floor(at[i]);
+        share[i] = at[i] - (double)low[i];
+    }
+    for (int corner = 0; corner < 8; corner++) {
+        double weight = 1;
+        int64_t from = 0;
+        for (int i = 0; i < 3; i++) {
+            int up = corner >> i & 1;
+            int64_t p = low[i] + up;
+            weight *= p < 0 || p >= w->in[i] ? 0 : up ? share[i] : 1 - share[i];
+            from = from * w->in[i] + p;
+        }
+        if (weight != 0) {
+            out->from[out->n] = from;
+            out->weight[out->n++] = weight;
+        }
+    }
 }
 
-#define DEFORM(sample, columns, block, type)                                                        \
-    /* The image between its pixels at a place. */                                                  \
-    static type sample(const struct window *w, const type *x, const double at[3])                   \
-    {                                                                                               \
-        int64_t low[3];                                                                             \
-        double share[3], sum = 0;                                                                   \
-        for (int i = 0; i < 3; i++)                                                                 \
-            if (!corners(at[i], w->in[i], &low[i], &share[i]))                                      \
-                return 0;                                                                           \
-        for (int corner = 0; corner < 8; corner++) {                                                \
-            double weight = 1;                                                                      \
-            int64_t from = 0;                                                                       \
-            for (int i = 0; i < 3 && weight != 0; i++) {                                            \
-                int up = corner >> i & 1;                                                           \
-                int64_t p = low[i] + up;                                                            \
-                weight *= p < 0 || p >= w->in[i] ? 0 : up ? share[i] : 1 - share[i];                \
-                from = from * w->in[i] + p;                                                         \
-            }                                                                                       \
-            if (weight != 0)                                                                        \
-                sum += weight * (double)x[from];                                                    \
-        }                                                                                           \
-        return (type)sum;                                                                           \
-    }                                                                                               \
-    /* Columns of group g of image n, outputs [first, first + count). */                            \
-    static void columns(const struct job *j, int64_t n, int64_t g, int64_t first, int64_t count,    \
-                        type *to)                                                                   \
+/* Where tap t of output o reads, before the offset. */
+static void tap_place(const struct window *w, int64_t t, int64_t o, double at[3])
+{
+    int64_t tap[3] = {t / w->kernel[2] / w->kernel[1], t / w->kernel[2] % w->kernel[1],
+                      t % w->kernel[2]};
+    int64_t pixel[3] = {o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2]};
+    for (int i = 0; i < 3; i++)
+        at[i] = (double)(pixel[i] * w->stride[i] - w->pad[i] + tap[i] * w->dilation[i]);
+}
+
+#define DEFORM(columns, block, type)                                                                \
+    /* Columns of channels [from, to), of one offset group; `to_column` is the first one's. */      \
+    static void columns(const struct job *j, int64_t n, int64_t from, int64_t to, int64_t first,    \
+                        int64_t count, type *to_column)                                             \
     {                                                                                               \
         const struct window *w = &j->w;                                                             \
         const type *x = j->in[0], *offset = j->in[2], *mask = j->in[4];                             \
-        int64_t channels = j->s.channels / j->s.groups, plane = window_product(w->in);              \
-        int64_t per_offset = j->s.channels / j->offset_group;                                       \
-        for (int64_t r = 0; r < j->k; r++, to += COLUMNS) {                                         \
-            int64_t c = g * channels + r / j->taps, t = r % j->taps;                                \
-            int64_t line = (n * j->offset_group + c / per_offset) * j->taps + t;                    \
-            const type *image = x + (n * j->s.channels + c) * plane;                                \
-            int64_t tap[3] = {t / w->kernel[2] / w->kernel[1], t / w->kernel[2] % w->kernel[1],     \
-                              t % w->kernel[2]};                                                    \
+        int64_t plane = window_product(w->in);                                                      \
+        int64_t group = from / (j->s.channels / j->offset_group);                                   \
+        for (int64_t t = 0; t < j->taps; t++) {                                                     \
+            int64_t line = (n * j->offset_group + group) * j->taps + t;                             \
             for (int64_t p = 0; p < count; p++) {                                                   \
                 int64_t o = first + p;                                                              \
-                int64_t pixel[3] = {o / w->out[2] / w->out[1], o / w->out[2] % w->out[1],           \
-                                    o % w->out[2]};                                                 \
+                struct place place;                                                                 \
                 double at[3];                                                                       \
-                for (int i = 0; i < 3; i++) {                                                       \
-                    int d = i - (3 - w->rank);                                                      \
-                    at[i] = (double)(pixel[i] * w->stride[i] - w->pad[i] + tap[i] * w->dilation[i]);\
-                    if (d >= 0)                                                                     \
-                        at[i] += (double)offset[(line * w->rank + d) * j->out + o];                 \
+                tap_place(w, t, o, at);                                                             \
+                for (int d = 0; d < w->rank; d++)                                                   \
+                    at[3 - w->rank + d] += (double)offset[(line * w->rank + d) * j->out + o];       \
+                place_of(w, at, &place);                                                            \
+                for (int64_t c = from; c < to; c++) {                                               \
+                    const type *image = x + (n * j->s.channels + c) * plane;                        \
+                    double sum = 0;                                                                 \
+                    for (int i = 0; i < place.n; i++)                                               \
+                        sum += place.weight[i] * (double)image[place.from[i]];                      \
+                    if (mask)                                                                       \
+                        sum *= (double)mask[line * j->out + o];                                     \
+                    to_column[((c - from) * j->taps + t) * COLUMNS + p] = (type)sum;                \
                 }                                                                                   \
-                type v = sample(w, image, at);                                                      \
-                to[p] = mask ? v * mask[line * j->out + o] : v;                                     \
             }                                                                                       \
         }                                                                                           \
     }                                                                                               \
     static void block(const struct job *j, int64_t n, int64_t first, int64_t count, type *cols)     \
     {                                                                                               \
         const type *weights = j->in[1], *bias = j->in[3];                                           \
-        int64_t rows = j->s.out_channels / j->s.groups;                                             \
+        int64_t rows = j->s.out_channels / j->s.groups, channels = j->s.channels / j->s.groups;     \
+        int64_t per_offset = j->s.channels / j->offset_group;                                       \
         for (int64_t g = 0; g < j->s.groups; g++) {                                                 \
-            columns(j, n, g, first, count, cols);                                                   \
+            /* Channels of this group, an offset group at a time. */                                \
+            int64_t begin = g * channels, end = begin + channels;                                   \
+            for (int64_t c = begin, next; c < end; c = next) {                                      \
+                next = (c / per_offset + 1) * per_offset;                                           \
+                next = next < end ? next : end;                                                     \
+                columns(j, n, c, next, first, count, cols + (c - begin) * j->taps * COLUMNS);       \
+            }                                                                                       \
             for (int64_t o = g * rows; o < (g + 1) * rows; o++) {                                   \
                 type acc[COLUMNS] = {0}, *y = j->y;                                                 \
                 for (int64_t r = 0; r < j->k; r++)                                                  \
@@ -172,8 +189,8 @@ static bool corners(double at, int64_t size, int64_t *low, double *share)
             }                                                                                       \
         }                                                                                           \
     }
-DEFORM(sample_f32, columns_f32, block_f32, float)
-DEFORM(sample_f64, columns_f64, block_f64, double)
+DEFORM(columns_f32, block_f32, float)
+DEFORM(columns_f64, block_f64, double)
 
 static int block_tasks(void *arg, int64_t begin, int64_t end, int member, struct err *e)
 {

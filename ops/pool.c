@@ -151,6 +151,56 @@ MAX_WINDOW(max_f64, double, -INFINITY)
 MAX_WINDOW(max_i8, int8_t, INT8_MIN)
 MAX_WINDOW(max_u8, uint8_t, 0)
 
+/* The outputs [from, to) of a row that find their tap k inside the image. */
+static void row_reach(const struct window *w, int64_t k, int64_t *from, int64_t *to)
+{
+    int64_t first = k * w->dilation[2] - w->pad[2], s = w->stride[2];
+    *from = first < 0 ? (-first + s - 1) / s : 0;
+    *to = first < w->in[2] ? (w->in[2] - first + s - 1) / s : 0;
+    *to = *to < w->out[2] ? *to : w->out[2];
+}
+
+/* A plane's maxima without their places, a row of outputs and a tap at a time. */
+#define MAX_PLANE(name, type, least)                                                                \
+    static void name(const struct window *w, const void *in, void *out)                             \
+    {                                                                                               \
+        type *y = out;                                                                              \
+        for (int64_t row = 0; row < w->out[0] * w->out[1]; row++, y += w->out[2]) {                 \
+            struct reach rz = reach_of(w, 0, row / w->out[1]), ry = reach_of(w, 1, row % w->out[1]);\
+            for (int64_t i = 0; i < w->out[2]; i++)                                                 \
+                y[i] = least;                                                                       \
+            for (int64_t kz = rz.from; kz < rz.to; kz++) {                                          \
+                for (int64_t ky = ry.from; ky < ry.to; ky++) {                                      \
+                    const type *x = (const type *)in +                                              \
+                                    ((rz.first + kz * w->dilation[0]) * w->in[1] + ry.first +       \
+                                     ky * w->dilation[1]) * w->in[2];                               \
+                    for (int64_t kx = 0; kx < w->kernel[2]; kx++) {                                 \
+                        int64_t from, to, s = w->stride[2], at = kx * w->dilation[2] - w->pad[2];   \
+                        row_reach(w, kx, &from, &to);                                               \
+                        for (int64_t i = from; i < to; i++) {                                       \
+                            type v = x[at + i * s];                                                 \
+                            y[i] = v > y[i] || v != v ? v : y[i];                                   \
+                        }                                                                           \
+                    }                                                                               \
+                }                                                                                   \
+            }                                                                                       \
+        }                                                                                           \
+    }
+MAX_PLANE(max_plane_f32, float, -INFINITY)
+MAX_PLANE(max_plane_f64, double, -INFINITY)
+MAX_PLANE(max_plane_i8, int8_t, INT8_MIN)
+MAX_PLANE(max_plane_u8, uint8_t, 0)
+
+typedef void plane_fn(const struct window *w, const void *in, void *out);
+
+static plane_fn *pick_max_plane(enum dtype dtype)
+{
+    return dtype == DTYPE_F64  ? max_plane_f64
+           : dtype == DTYPE_I8 ? max_plane_i8
+           : dtype == DTYPE_U8 ? max_plane_u8
+                               : max_plane_f32;
+}
+
 #define AVERAGE_WINDOW(name, type)                                                                  \
     static void name(const struct pool *p, const void *in, void *out, int64_t *index,               \
                      const struct reach r[3], const int64_t at[3], int64_t base)                    \
@@ -273,7 +323,9 @@ static void run_planes(const struct pool *p, enum pool_kind kind, const char *x,
         (kind == POOL_MAX ? k->max : k->average)(&s, (const float *)x, (float *)y, (size_t)planes);
         return;
     }
-    for (int64_t i = 0; i < planes; i++)
+    for (int64_t i = 0; i < planes && kind == POOL_MAX && !index; i++)
+        pick_max_plane(dtype)(w, x + (size_t)(i * p->in) * size, y + (size_t)(i * p->out) * size);
+    for (int64_t i = 0; i < planes && (kind != POOL_MAX || index); i++)
         each_window(p, pick(kind, dtype), x + (size_t)(i * p->in) * size,
                     y + (size_t)(i * p->out) * size, size, index ? index + i * p->out : NULL,
                     base + i * p->in);

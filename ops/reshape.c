@@ -203,6 +203,9 @@ static int squeeze_set(struct infer *c, unsigned *drop, struct err *e)
         }
         return 1;
     }
+    /* Exporters squeeze axis 0 of the scalar that counts a loop's trips. */
+    if (rank == 0 && n == 1 && (list[0] == 0 || list[0] == -1))
+        return 1;
     int r = layout_axes(list, n, rank, axes, e);
     if (r)
         return r;

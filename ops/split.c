@@ -9,16 +9,18 @@ static int64_t part_count(const struct attrs_split *a, int n_out)
     return a->num_outputs == ATTR_ABSENT ? n_out : a->num_outputs;
 }
 
-/* The length of part o of dim d: of given lengths (numbers or not), or equal but for a smaller last. */
+/* The length of part o of dim d: of given lengths (numbers or not), or equal but for what is missing at
+ * the end. */
 static int64_t part_length(struct syms *s, const struct attrs_split *a, int n_out, int64_t d,
                            const int64_t *lengths, int o)
 {
     if (lengths)
         return lengths[o];
     int64_t parts = part_count(a, n_out), each = sym_ceil_div(s, d, parts);
-    if (o < parts - 1)
+    if (o == 0 || sym_equal(s, sym_mul(s, each, parts), d))
         return each;
-    return sym_sub(s, d, sym_mul(s, each, parts - 1));
+    int64_t left = layout_max(s, sym_sub(s, d, sym_mul(s, each, o)), 0);
+    return layout_min(s, left, each);
 }
 
 /* Check lengths against the dim, as far as they are known. */

@@ -91,11 +91,15 @@ static int infer_step(struct frame *f, const struct step *s, struct fact *out, b
 
 enum { OUT_MAX = 64 };
 
-/* Nodes that took dims for equal are inferred again on numbers, before anything is computed. */
+/* Nodes that took dims for equal are inferred again on numbers, before anything is computed. An input of
+ * a late step is no value yet. */
 static int check_step(struct frame *f, const struct step *s, struct err *e)
 {
     struct fact out[OUT_MAX];
     bool late = false;
+    for (int i = 0; i < s->node->n_in; i++)
+        if (s->in[i] != SLOT_NONE && f->program->slots[s->in[i]].late)
+            return 0;
     if (s->node->n_out > OUT_MAX)
         return err_set(e, ERR_UNSUPPORTED, "more than %d outputs to check", OUT_MAX);
     int rc = infer_step(f, s, out, &late, e);

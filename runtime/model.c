@@ -209,6 +209,8 @@ static struct infer_model *load(struct infer_model *m, const struct infer_load_o
         rc = keep_facts(m, e);
     if (rc == 0 && !*m->missing)
         rc = build(m, o, e);
+    if (rc == 0)
+        rc = model_ports(m, e); /* outputs as inferred, not as the file claims */
     if (rc < 0) {
         infer_model_free(m);
         return NULL;

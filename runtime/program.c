@@ -209,7 +209,7 @@ static bool inplace_ok(const struct program *p, const struct step *s, int at, in
     uint32_t r = root_of(p, s->in[input]);
     const struct slot *root = &p->slots[r];
     if ((root->place != PLACE_ARENA && root->place != PLACE_HEAP) || root->last != at ||
-        root->place != y->place || root->device != y->device || s->late != root->late ||
+        root->place != y->place || root->device != y->device || y->late != root->late ||
         !same_bytes(&x->value->fact, &y->value->fact))
         return false;
     /* No other input may lie in that storage under other dims. */
@@ -350,8 +350,8 @@ static int step_slots(struct builder *b, struct program *p, struct step *s)
         struct graph_value *v = n->out[i];
         if (!v)
             continue;
-        bool late = s->late || !dims_known(b, p, &v->fact.type);
-        bool heap = late || v->fact.type.kind != TYPE_TENSOR || v->fact.type.dtype == DTYPE_STRING ||
+        bool late = !dims_known(b, p, &v->fact.type);
+        bool heap = s->late || late || v->fact.type.kind != TYPE_TENSOR || v->fact.type.dtype == DTYPE_STRING ||
                     (n->op->flags & OP_DYNAMIC);
         int side = device && !(n->op->flags & OP_SHAPE_ONLY) &&
                            strcmp(n->op->name, "CopyToHost") != 0
