@@ -392,6 +392,15 @@ int64_t sym_max(struct syms *s, int64_t a, int64_t b)
     return extreme(s, MAX, a, b);
 }
 
+/* v is min(n, x) with n above 1: where it and x broadcast at all, x is at most n, and the result. */
+static bool clipped(const struct syms *s, int64_t v, int64_t x)
+{
+    if (!sym_is_expr(v) || !sym_is_expr(x))
+        return false;
+    const struct expr *e = expr_of(s, v);
+    return e->kind == MIN && sym_is_number(e->a) && e->a > 1 && e->b == x;
+}
+
 int64_t sym_broadcast(struct syms *s, int64_t a, int64_t b)
 {
     int64_t list[LEAVES_MAX];
@@ -408,6 +417,13 @@ int64_t sym_broadcast(struct syms *s, int64_t a, int64_t b)
         list[1] = b;
         n = 2;
     }
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < n; k++)
+            if (k != i && clipped(s, list[k], list[i])) {
+                list[k] = list[--n];
+                i = -1; /* places changed: look at all again */
+                break;
+            }
     /* One that cannot be 1 is the result. */
     int64_t best = SYM_UNKNOWN;
     for (int i = 0; i < n; i++)

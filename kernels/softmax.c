@@ -19,9 +19,9 @@ static void rows_run(const float *x, float *y, size_t rows, size_t n, bool log)
         }
         const float all = ((sum[0] + sum[1]) + (sum[2] + sum[3])) +
                           ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-        const float by = log ? logf(all) : 1 / all;
+        const float by = log ? logf(all) : all;
         for (size_t i = 0; i < n; i++)
-            y[i] = log ? x[i] - max - by : y[i] * by;
+            y[i] = log ? x[i] - max - by : y[i] / by;
     }
 }
 
@@ -50,11 +50,11 @@ static void axis_run(const float *x, float *y, size_t n, size_t inner, size_t fr
             }
         }
         for (size_t c = 0; c < count; c++)
-            sum[c] = log ? logf(sum[c]) : 1 / sum[c];
+            sum[c] = log ? logf(sum[c]) : sum[c];
         for (size_t i = 0; i < n; i++)
             for (size_t c = 0; c < count; c++)
                 out[i * inner + c] = log ? in[i * inner + c] - max[c] - sum[c]
-                                         : out[i * inner + c] * sum[c];
+                                         : out[i * inner + c] / sum[c];
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax and log-softmax of f32.
  *
- * softmax: e / sum(e) with e = exp(x - max), multiplied by the rounded 1 / sum(e); log-softmax: (x
+ * softmax: e / sum(e) with e = exp(x - max); log-softmax: (x
  * - max) - log(sum(e)). exp is that of kernels/unary.h (2 ulp). The sum is taken in f32: of a row,
  * element i into chain i mod C, C being 64 (avx512), 32 (avx2) or 8 (c), each chain in order, then
  * the chains by a fixed tree; along an axis, in order of the axis. So a row's result depends on

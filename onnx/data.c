@@ -284,7 +284,7 @@ static int read_message(struct onnx_source *s, enum data_message as, struct valu
         rc = read_as(s, k, out, name, name_size, &local);
         if (k == from)
             first = local;
-        if (rc == ERR_MEMORY || rc == ERR_LIMIT) {
+        if (rc == ERR_MEMORY) {
             first = local;
             break;
         }

@@ -302,9 +302,9 @@ static size_t lanes_scratch(struct lanes v, size_t *per_member)
 
 static int lanes_run(struct call *c, struct lanes v, struct err *e)
 {
-    if (v.n < 1 || v.lanes == 0)
+    if (v.lanes == 0 || v.out_len == 0)
         return 0;
-    if (!lanes_size(&v))
+    if (v.n < 1 || !lanes_size(&v))
         return err_set(e, ERR_LIMIT, "a transform of length %lld", (long long)v.n);
     fft_init(&v.fft, v.n, c->scratch, call_member_scratch(c, 0));
     v.tasks = tasks_for(v.lanes, v.n * 16);

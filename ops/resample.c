@@ -9,6 +9,15 @@ bool resample_same(const struct resample *r, const struct resample_axis *a)
            (r->coord != COORD_TF_CROP || (a->start == 0 && a->end == 1));
 }
 
+/* In f32, as it has always been: whether a place on the region's edge is outside hangs on the rounding. */
+static double crop_coordinate(const struct resample_axis *a, float x)
+{
+    float start = (float)a->start, end = (float)a->end, last = (float)(a->in - 1);
+    if (a->width == 1 || a->out == 1)
+        return 0.5f * (start + end) * last;
+    return start * last + x * (end - start) * last / (float)(a->width - 1);
+}
+
 /* The coordinate in the input of place i of the output. Divisions by a scale of whole sizes are exact
  * where the quotient is: width / in is the scale. */
 static double coordinate(const struct resample *r, const struct resample_axis *a, int64_t i)
@@ -24,9 +33,7 @@ static double coordinate(const struct resample *r, const struct resample_axis *a
     case COORD_ALIGN_CORNERS:
         return width == 1 || a->out == 1 ? 0 : x * (in - 1) / (width - 1);
     case COORD_TF_CROP:
-        if (width == 1 || a->out == 1)
-            return 0.5 * (a->start + a->end) * (in - 1);
-        return a->start * (in - 1) + x * (a->end - a->start) * (in - 1) / (width - 1);
+        return crop_coordinate(a, (float)i);
     case COORD_TF_HALF_PIXEL_NN:
         return (x + 0.5) * in / width;
     default:

@@ -116,6 +116,10 @@ int infer_value_append(struct infer_value *sequence, const struct infer_value *i
     struct err local = {0}, *e = error ? to_err(error) : &local;
     if (sequence->value.kind != VALUE_SEQUENCE)
         return err_set(e, ERR_USAGE, "the value is not a sequence");
+    enum dtype want = sequence->value.seq->dtype;
+    if (item->value.kind != VALUE_TENSOR || item->value.tensor.dtype != want)
+        return err_set(e, ERR_USAGE, "a sequence of %s tensors cannot take another kind of value",
+                       dtype_name(want));
     struct value v = {0};
     int rc = value_retain(&v, &item->value, budget_process(), e);
     return rc < 0 ? rc : seq_insert(sequence->value.seq, sequence->value.seq->count, &v, e);

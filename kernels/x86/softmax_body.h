@@ -54,7 +54,7 @@ INLINE float row_exp(const float *x, float *y, size_t n, float max)
     return vf_all_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-/* log: y = x - max - by; else y = y * by. */
+/* log: y = x - max - by; else y = y / by. */
 INLINE void row_finish(const float *x, float *y, size_t n, const bool log, float max, float by)
 {
     const vf m = vf_set(max), b = vf_set(by);
@@ -62,7 +62,7 @@ INLINE void row_finish(const float *x, float *y, size_t n, const bool log, float
     for (size_t i = 0; i < n; i += LANES) {
         const size_t rest = n - i;
         const vf u = vf_load_n((log ? x : y) + i, rest);
-        vf_store_n(y + i, log ? u - m - b : u * b, rest);
+        vf_store_n(y + i, log ? (vf)(u - m - b) : (vf)(u / b), rest);
     }
 }
 
@@ -75,7 +75,7 @@ static void rows_run(const float *x, float *y, size_t rows, size_t n, bool log)
         if (log)
             row_finish(x, y, n, true, max, logf(row_exp(x, NULL, n, max)));
         else
-            row_finish(x, y, n, false, 0, 1 / row_exp(x, y, n, max));
+            row_finish(x, y, n, false, 0, row_exp(x, y, n, max));
     }
 }
 
@@ -101,12 +101,12 @@ INLINE void strip_run(const float *x, float *y, size_t n, size_t inner, const in
         }
     }
     UNROLL for (int v = 0; v < vectors; v++)
-        sum[v] = log ? vf_log(sum[v]) : (vf)(vf_set(1) / sum[v]);
+        sum[v] = log ? vf_log(sum[v]) : sum[v];
     for (size_t i = 0; i < n; i++) {
         UNROLL for (int v = 0; v < vectors; v++) {
             const size_t at = i * inner + v * LANES;
             const vf u = vf_load_n((log ? x : y) + at, tail);
-            vf_store_n(y + at, log ? u - max[v] - sum[v] : u * sum[v], tail);
+            vf_store_n(y + at, log ? (vf)(u - max[v] - sum[v]) : (vf)(u / sum[v]), tail);
         }
     }
 }
