@@ -185,6 +185,7 @@ struct prepare {
     const struct fact *out;       /* of output 0; NULL if it is absent */
     int n_in, n_out;
     void *prepared; /* set by prepare; call->prepared at run time */
+    struct team *team; /* for packing in tasks */
     /* Memory for packed weights, MEM_ALIGN-aligned, owned by the model. */
     void *(*pack_alloc)(struct prepare *p, size_t bytes, struct err *e);
     /* Input i's elements were packed: run will not read them (in call, in[i]->data may be NULL), so that

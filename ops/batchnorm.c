@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BatchNormalization. Applying given statistics is y = x * a + b with a and b from the channel's four
- * numbers, in double, once a channel; f32 planes run on kernels/norm.h. Training takes the statistics of
- * each channel over the whole batch first.
+/* BatchNormalization. Applying given statistics is y = x * a + b with a and b from the channel's
+ * four numbers, in double, once a channel; f32 planes run on kernels/norm.h. Training takes the
+ * statistics of each channel over the whole batch first.
  */
 #include <math.h>
 

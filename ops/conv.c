@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conv. f32 runs on kernels/conv.h, with the weights packed once where they are constant; f16 and bf16 are
- * widened to f32 as a whole and rounded once; f64 runs on plain loops.
+/* Conv. f32 runs on kernels/conv.h, with the weights packed once where they are constant; f16 and
+ * bf16 are widened to f32 as a whole and rounded once; f64 runs on plain loops.
  */
 #include "ops/conv.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 int conv_window(struct window *out, const struct attrs_conv *a, struct syms *s, int rank,
                 const int64_t *x, const int64_t *w, struct err *e)
@@ -20,8 +20,9 @@ int conv_window(struct window *out, const struct attrs_conv *a, struct syms *s, 
     if (a->group < 1 || a->group > INT32_MAX)
         return err_set(e, ERR_MODEL, "group is %lld", (long long)a->group);
     if (sym_differ(s, x[1], sym_mul(s, w[1], a->group)))
-        return err_set(e, fault, "the channels of the input and of the weights do not agree, in %lld "
-                       "groups", (long long)a->group);
+        return err_set(e, fault,
+                       "the channels of the input and of the weights do not agree, in %lld groups",
+                       (long long)a->group);
     if (sym_is_number(w[0]) && w[0] % a->group != 0)
         return err_set(e, fault, "%lld output channels do not divide into %lld groups",
                        (long long)w[0], (long long)a->group);
@@ -36,7 +37,8 @@ int conv_infer_dims(struct infer *c, int w_in, int bias_in, enum dtype dtype, st
     if (x->rank < 0 || w->rank < 0)
         return infer_unknown(c, 0, dtype, e);
     if (x->rank != w->rank)
-        return err_set(e, ERR_MODEL, "an input of rank %d and weights of rank %d", x->rank, w->rank);
+        return err_set(e, ERR_MODEL, "an input of rank %d and weights of rank %d", x->rank,
+                       w->rank);
     int r = conv_window(&win, c->attrs, c->syms, x->rank, x->dims, w->dims, e);
     if (r)
         return r;
@@ -49,8 +51,8 @@ int conv_infer_dims(struct infer *c, int w_in, int bias_in, enum dtype dtype, st
     return infer_set(c, 0, dtype, x->rank, dims, e);
 }
 
-struct conv_shape conv_shape_of(const struct window *w, int64_t groups, int64_t batch, int64_t channels,
-                                int64_t out_channels)
+struct conv_shape conv_shape_of(const struct window *w, int64_t groups, int64_t batch,
+                                int64_t channels, int64_t out_channels)
 {
     struct conv_shape s = {.batch = batch, .channels = channels, .out_channels = out_channels,
                            .groups = groups};
@@ -73,7 +75,7 @@ static int conv_infer(struct infer *c, struct err *e)
     return conv_infer_dims(c, 1, 2, infer_dtype(c, 0), e);
 }
 
-/* ---- preparation ------------------------------------------------------------------------------ */
+/* ---- preparation ----------------------------------------------------------------------------- */
 
 /* Constant weights, packed. */
 struct conv_prepared {
@@ -124,7 +126,7 @@ static int conv_prepare(struct prepare *p, struct err *e)
     return 0;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* A call's description and places in its scratch; offsets in floats. */
 struct conv_job {
@@ -133,7 +135,8 @@ struct conv_job {
     struct conv_shape shape;
     struct conv_f32 conv;
     struct conv_f32_args args;
-    size_t weights, wide_w, wide_bias, wide_x, wide_y, scratch; /* the last one is the size of all */
+    size_t weights, wide_w, wide_bias, wide_x, wide_y;
+    size_t scratch; /* all of it */
     float *base;
 };
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ConvInteger and QLinearConv.
  *
- * The sums are exact: with zero points taken off, bytes are at most 255 in size, so 256 products of them sum
- * below 2^24 and f32 holds every partial sum. The input channels of a group are cut into parts of at most
- * 256 taps, each an f32 convolution of kernels/conv.h on the widened image; the parts' sums are added as
- * 32-bit integers, which wrap. A filter of more than 256 taps in one channel runs on plain loops. Weights
- * are packed once where they and their zero points are constant.
+ * The sums are exact: with zero points taken off, bytes are at most 255 in size, so 256 products of
+ * them sum below 2^24 and f32 holds every partial sum. The input channels of a group are cut into
+ * parts of at most 256 taps, each an f32 convolution of kernels/conv.h on the widened image; the
+ * parts' sums are added as 32-bit integers, which wrap. A filter of more than 256 taps in one
+ * channel runs on plain loops. Weights are packed once where they and their zero points are
+ * constant.
  */
 #include <math.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct places {
 };
 static const struct places plain = {1, 2, 3, -1}, scaled = {3, 2, 5, 8};
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 static int check_zero(struct infer *c, const struct places *p, struct err *e)
 {
@@ -49,15 +50,15 @@ static int qlinear_infer(struct infer *c, struct err *e)
     return conv_infer_dims(c, scaled.w, scaled.bias, infer_dtype(c, 7), e);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------ */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static int byte_at(const struct tensor *t, int64_t i)
 {
     return t->dtype == DTYPE_U8 ? ((const uint8_t *)t->data)[i] : ((const int8_t *)t->data)[i];
 }
 
-/* How a convolution is cut: all groups at once (`parts` 0), or each group in parts of `channels` input
- * channels, the last one maybe smaller. */
+/* How a convolution is cut: all groups at once (`parts` 0), or each group in parts of `channels`
+ * input channels, the last one maybe smaller. */
 struct cut {
     int64_t taps, group_channels, group_rows, parts, channels;
     struct conv_f32 whole, part, last;
@@ -96,7 +97,8 @@ static size_t cut_floats(const struct cut *cut, int64_t groups)
     return cut->parts ? cut_group_floats(cut) * (size_t)groups : conv_f32_packed_size(&cut->whole);
 }
 
-/* Weights of output channel o, input channels [from, from + n) of its group, less the zero point. */
+/* Weights of output channel o, input channels [from, from + n) of its group, less the zero
+ * point. */
 static void widen_weights(const struct cut *cut, const struct tensor *w, const struct tensor *zero,
                           int64_t o, int64_t from, int64_t n, float *out)
 {
@@ -136,7 +138,7 @@ static size_t wide_floats(const struct cut *cut, int64_t groups)
            (size_t)(cut->parts ? cut->channels : cut->group_channels * groups);
 }
 
-/* ---- preparation ------------------------------------------------------------------------------ */
+/* ---- preparation ----------------------------------------------------------------------------- */
 
 struct prepared {
     float *weights;
@@ -198,7 +200,7 @@ static int qlinear_prepare(struct prepare *p, struct err *e)
     return conv_prepare(p, &scaled, e);
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* A call. Scratch, in order: the image as f32, a part's sums as f32, all sums, weights. */
 struct job {
@@ -209,7 +211,8 @@ struct job {
     struct cut cut;
     bool direct; /* plain loops */
     int64_t pixels, outs;       /* elements of x and y */
-    size_t part, sums, wide, weights, floats; /* places, in floats; the last one is the size of all */
+    size_t part, sums, wide, weights; /* places, in floats */
+    size_t floats;                    /* all of them */
     float *base;
     uint32_t *acc;
     const struct conv_f32 *conv;
@@ -311,8 +314,8 @@ static int add_tasks(void *arg, int64_t begin, int64_t end, int member, struct e
 }
 
 /* Convolve and add the result to the sums from `first` on. */
-static int run_part(struct job *j, const struct conv_f32 *conv, const float *x, const float *weights,
-                    int64_t first, int64_t count, struct err *e)
+static int run_part(struct job *j, const struct conv_f32 *conv, const float *x,
+                    const float *weights, int64_t first, int64_t count, struct err *e)
 {
     j->conv = conv;
     j->args = (struct conv_f32_args){.x = x, .weights = weights, .y = j->base + j->part,
@@ -343,7 +346,7 @@ static int run_parts(struct job *j, const float *weights, struct err *e)
     return r;
 }
 
-/* ---- plain loops ------------------------------------------------------------------------------ */
+/* ---- plain loops ----------------------------------------------------------------------------- */
 
 static uint32_t direct_pixel(const struct job *j, int64_t n, int64_t o, const int64_t at[3])
 {
@@ -385,7 +388,7 @@ static int direct_tasks(void *arg, int64_t begin, int64_t end, int member, struc
     return 0;
 }
 
-/* ---- both operators --------------------------------------------------------------------------- */
+/* ---- both operators -------------------------------------------------------------------------- */
 
 /* All sums into j->acc. */
 static int run_sums(struct job *j, struct err *e)

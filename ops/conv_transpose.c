@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ConvTranspose.
  *
- * Output o takes tap t of input i where o + pad = i * stride + t * dilation. Outputs whose o + pad has the
- * same remainder by the stride therefore read the same taps, at inputs that move on by one with each of
- * them: an ordinary convolution of stride 1 with those taps, turned round. So f32 runs as one convolution
- * (kernels/conv.h) for each remainder, whose results are then spread over the output:
+ * Output o takes tap t of input i where o + pad = i * stride + t * dilation. Outputs whose o + pad
+ * has the same remainder by the stride therefore read the same taps, at inputs that move on by one
+ * with each of them: an ordinary convolution of stride 1 with those taps, turned round. So f32 runs
+ * as one convolution (kernels/conv.h) for each remainder, whose results are then spread over the
+ * output:
  *
  *   stride 2, 3 taps:   o + pad even: taps 2, 0      odd: tap 1
  *
- * Taps are packed by remainder, once where the weights are constant, whatever the pads. f16 and bf16 are
- * widened as a whole. f64, and strides of a great many remainders, run on plain loops.
+ * Taps are packed by remainder, once where the weights are constant, whatever the pads. f16 and
+ * bf16 are widened as a whole. f64, and strides of a great many remainders, run on plain loops.
  */
 #include <math.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 enum { REMAINDERS_MAX = 1024 };
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 /* The total pad that leads to the output size `want`, from the size without pads, shared out. */
 static void pads_for(struct window *w, int i, int64_t without, int64_t want)
@@ -57,8 +58,9 @@ static int transpose_window(struct window *w, const struct attrs_conv_transpose 
     if (a->group < 1 || a->group > INT32_MAX)
         return err_set(e, ERR_MODEL, "group is %lld", (long long)a->group);
     if (sym_differ(s, x[1], weights[0]) || (sym_is_number(x[1]) && x[1] % a->group != 0))
-        return err_set(e, fault, "the channels of the input and of the weights do not agree, in %lld "
-                       "groups", (long long)a->group);
+        return err_set(e, fault,
+                       "the channels of the input and of the weights do not agree, in %lld groups",
+                       (long long)a->group);
     for (int i = 0; i < WINDOW_DIMS; i++) {
         int k = i - (WINDOW_DIMS - w->rank);
         w->in[i] = k >= 0 ? x[2 + k] : 1;
@@ -67,8 +69,8 @@ static int transpose_window(struct window *w, const struct attrs_conv_transpose 
             continue;
         int64_t wide = sym_add(s, sym_mul(s, sym_sub(s, w->kernel[i], 1), w->dilation[i]), 1);
         int64_t last = sym_mul(s, sym_sub(s, w->in[i], 1), w->stride[i]);
-        int64_t without = sym_add(s, sym_add(s, last, wide), a->output_padding.v ? a->output_padding.v[k]
-                                                                                : 0);
+        int64_t more = a->output_padding.v ? a->output_padding.v[k] : 0;
+        int64_t without = sym_add(s, sym_add(s, last, wide), more);
         if (a->output_shape.v) {
             w->out[i] = a->output_shape.v[a->output_shape.n - w->rank + k];
             pads_for(w, i, without, w->out[i]);
@@ -97,7 +99,8 @@ static int transpose_infer(struct infer *c, struct err *e)
     if (x->rank < 0 || w->rank < 0)
         return infer_unknown(c, 0, x->dtype, e);
     if (x->rank != w->rank)
-        return err_set(e, ERR_MODEL, "an input of rank %d and weights of rank %d", x->rank, w->rank);
+        return err_set(e, ERR_MODEL, "an input of rank %d and weights of rank %d", x->rank,
+                       w->rank);
     if ((r = transpose_window(&win, a, c->syms, x->rank, x->dims, w->dims, e)))
         return r;
     dims[0] = x->dims[0];
@@ -109,10 +112,10 @@ static int transpose_infer(struct infer *c, struct err *e)
     return infer_set(c, 0, x->dtype, x->rank, dims, e);
 }
 
-/* ---- remainders ------------------------------------------------------------------------------- */
+/* ---- remainders ------------------------------------------------------------------------------ */
 
-/* One dim: the taps first, first + step, ... (count of them) of the outputs with o + pad = rest modulo the
- * stride; neighbouring taps lie `dilation` inputs apart. */
+/* One dim: the taps first, first + step, ... (count of them) of the outputs with o + pad = rest
+ * modulo the stride; neighbouring taps lie `dilation` inputs apart. */
 struct taps {
     int64_t rest, first, step, count, dilation;
 };
@@ -138,8 +141,8 @@ static struct taps taps_of(const struct window *w, int i, int64_t rest)
     return t;
 }
 
-/* The convolution of one remainder in each dim. Its outputs before `skip` are not used; those after go to
- * first, first + stride, ... */
+/* The convolution of one remainder in each dim. Its outputs before `skip` are not used; those
+ * after go to first, first + stride, ... */
 struct part {
     struct taps taps[WINDOW_DIMS];
     int64_t skip[WINDOW_DIMS], first[WINDOW_DIMS], count[WINDOW_DIMS];
@@ -186,7 +189,8 @@ static void part_init(struct part *p, const struct window *w, const struct conv_
     }
 }
 
-/* Weights of the part as an ordinary convolution has them: [OC][IC / groups][taps], taps turned round. */
+/* Weights of the part as an ordinary convolution has them: [OC][IC / groups][taps], taps turned
+ * round. */
 static void part_weights(const struct part *p, const struct window *w, const float *from, float *to)
 {
     const struct conv_shape *s = &p->shape;
@@ -205,14 +209,14 @@ static void part_weights(const struct part *p, const struct window *w, const flo
     }
 }
 
-/* ---- preparation ------------------------------------------------------------------------------ */
+/* ---- preparation ----------------------------------------------------------------------------- */
 
 struct prepared {
     float *weights; /* of all remainders, those without taps left out */
 };
 
-/* Packed floats of all remainders; false if the kernel does not take one. Packs where `out` is given;
- * `wide` has room for the weights of one. */
+/* Packed floats of all remainders; false if the kernel does not take one. Packs where `out` is
+ * given; `wide` has room for the weights of one. */
 static bool pack_all(const struct window *w, const struct conv_shape *whole, const float *from,
                      float *wide, float *out, size_t *floats)
 {
@@ -279,7 +283,7 @@ static int transpose_prepare(struct prepare *p, struct err *e)
     return 0;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* A call; offsets into its scratch are in floats. */
 struct job {
@@ -377,9 +381,8 @@ static int spread_tasks(void *arg, int64_t begin, int64_t end, int member, struc
             for (int64_t y = 0; y < p->count[1]; y++) {
                 int64_t at = ((p->first[0] + z * w->stride[0]) * w->out[1] + p->first[1] +
                               y * w->stride[1]) * w->out[2] + p->first[2];
-                const float *row = p->empty ? NULL
-                                            : from + ((p->skip[0] + z) * n[1] + p->skip[1] + y) * n[2] +
-                                                  p->skip[2];
+                int64_t start = ((p->skip[0] + z) * n[1] + p->skip[1] + y) * n[2] + p->skip[2];
+                const float *row = p->empty ? NULL : from + start;
                 for (int64_t x = 0; x < p->count[2]; x++)
                     to[at + x * w->stride[2]] = row ? row[x] : bias;
             }
@@ -416,41 +419,41 @@ static int run_parts(struct job *j, const float *weights, struct err *e)
     return r;
 }
 
-/* ---- plain loops ------------------------------------------------------------------------------ */
+/* ---- plain loops ----------------------------------------------------------------------------- */
 
 /* The input that output o reads through tap t; -1 if none. */
 static int64_t input_of(const struct window *w, int i, int64_t o, int64_t t)
 {
-    int64_t at = o + w->pad[i] - t * w->dilation[i];
-    return at < 0 || at % w->stride[i] != 0 || at / w->stride[i] >= w->in[i] ? -1 : at / w->stride[i];
+    int64_t at = o + w->pad[i] - t * w->dilation[i], s = w->stride[i];
+    return at < 0 || at % s != 0 || at / s >= w->in[i] ? -1 : at / s;
 }
 
-#define DIRECT(name, type)                                                                          \
-    static void name(const struct job *j, const type *x, const type *weights, const type *bias,     \
-                     type *y, int64_t plane)                                                        \
-    {                                                                                               \
-        const struct window *w = &j->w;                                                             \
-        const struct conv_shape *s = &j->whole;                                                     \
-        int64_t ic = s->channels / s->groups, oc = s->out_channels / s->groups;                     \
-        int64_t n = plane / s->out_channels, o = plane % s->out_channels, g = o / oc;               \
-        int64_t in = window_product(w->in), taps = window_product(w->kernel);                       \
-        int64_t out = window_product(w->out);                                                       \
-        for (int64_t p = 0; p < out; p++) {                                                         \
-            int64_t at[3] = {p / w->out[2] / w->out[1], p / w->out[2] % w->out[1], p % w->out[2]};  \
-            double sum = 0;                                                                         \
-            for (int64_t t = 0; t < taps; t++) {                                                    \
-                int64_t kx = t % w->kernel[2], ky = t / w->kernel[2] % w->kernel[1];                \
-                int64_t iz = input_of(w, 0, at[0], t / w->kernel[2] / w->kernel[1]);                \
-                int64_t iy = input_of(w, 1, at[1], ky), ix = input_of(w, 2, at[2], kx);             \
-                if (iz < 0 || iy < 0 || ix < 0)                                                     \
-                    continue;                                                                       \
-                int64_t from = (iz * w->in[1] + iy) * w->in[2] + ix;                                \
-                for (int64_t c = 0; c < ic; c++)                                                    \
-                    sum += (double)x[(n * s->channels + g * ic + c) * in + from] *                  \
-                           (double)weights[((g * ic + c) * oc + o % oc) * taps + t];                \
-            }                                                                                       \
-            y[plane * out + p] = (type)(sum + (bias ? (double)bias[o] : 0));                        \
-        }                                                                                           \
+#define DIRECT(name, type)                                                                         \
+    static void name(const struct job *j, const type *x, const type *weights, const type *bias,    \
+                     type *y, int64_t plane)                                                       \
+    {                                                                                              \
+        const struct window *w = &j->w;                                                            \
+        const struct conv_shape *s = &j->whole;                                                    \
+        int64_t ic = s->channels / s->groups, oc = s->out_channels / s->groups;                    \
+        int64_t n = plane / s->out_channels, o = plane % s->out_channels, g = o / oc;              \
+        int64_t in = window_product(w->in), taps = window_product(w->kernel);                      \
+        int64_t out = window_product(w->out);                                                      \
+        for (int64_t p = 0; p < out; p++) {                                                        \
+            int64_t at[3] = {p / w->out[2] / w->out[1], p / w->out[2] % w->out[1], p % w->out[2]}; \
+            double sum = 0;                                                                        \
+            for (int64_t t = 0; t < taps; t++) {                                                   \
+                int64_t kx = t % w->kernel[2], ky = t / w->kernel[2] % w->kernel[1];               \
+                int64_t iz = input_of(w, 0, at[0], t / w->kernel[2] / w->kernel[1]);               \
+                int64_t iy = input_of(w, 1, at[1], ky), ix = input_of(w, 2, at[2], kx);            \
+                if (iz < 0 || iy < 0 || ix < 0)                                                    \
+                    continue;                                                                      \
+                int64_t from = (iz * w->in[1] + iy) * w->in[2] + ix;                               \
+                for (int64_t c = 0; c < ic; c++)                                                   \
+                    sum += (double)x[(n * s->channels + g * ic + c) * in + from] *                 \
+                           (double)weights[((g * ic + c) * oc + o % oc) * taps + t];               \
+            }                                                                                      \
+            y[plane * out + p] = (type)(sum + (bias ? (double)bias[o] : 0));                       \
+        }                                                                                          \
     }
 DIRECT(direct_f32, float)
 DIRECT(direct_f64, double)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DeformConv: a convolution whose taps read the image at places moved by an input, between pixels, zero
- * outside. A task samples the taps of some neighbouring outputs into columns (K x outputs, K = channels of
- * a group * taps), then multiplies the weights with them. f16 and bf16 are widened as a whole.
+/* DeformConv: a convolution whose taps read the image at places moved by an input, between pixels,
+ * zero outside. A task samples the taps of some neighbouring outputs into columns (K x outputs, K =
+ * channels of a group * taps), then multiplies the weights with them. f16 and bf16 are widened as a
+ * whole.
  */
 #include <math.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static int deform_infer(struct infer *c, struct err *e)
     return conv_infer_dims(c, 1, 3, infer_dtype(c, 0), e);
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* A call; in the wide type, x, weights, offset, bias, mask. */
 struct job {
@@ -134,60 +135,60 @@ static void tap_place(const struct window *w, int64_t t, int64_t o, double at[3]
         at[i] = (double)(pixel[i] * w->stride[i] - w->pad[i] + tap[i] * w->dilation[i]);
 }
 
-#define DEFORM(columns, block, type)                                                                \
-    /* Columns of channels [from, to), of one offset group; `to_column` is the first one's. */      \
-    static void columns(const struct job *j, int64_t n, int64_t from, int64_t to, int64_t first,    \
-                        int64_t count, type *to_column)                                             \
-    {                                                                                               \
-        const struct window *w = &j->w;                                                             \
-        const type *x = j->in[0], *offset = j->in[2], *mask = j->in[4];                             \
-        int64_t plane = window_product(w->in);                                                      \
-        int64_t group = from / (j->s.channels / j->offset_group);                                   \
-        for (int64_t t = 0; t < j->taps; t++) {                                                     \
-            int64_t line = (n * j->offset_group + group) * j->taps + t;                             \
-            for (int64_t p = 0; p < count; p++) {                                                   \
-                int64_t o = first + p;                                                              \
-                struct place place;                                                                 \
-                double at[3];                                                                       \
-                tap_place(w, t, o, at);                                                             \
-                for (int d = 0; d < w->rank; d++)                                                   \
-                    at[3 - w->rank + d] += (double)offset[(line * w->rank + d) * j->out + o];       \
-                place_of(w, at, &place);                                                            \
-                for (int64_t c = from; c < to; c++) {                                               \
-                    const type *image = x + (n * j->s.channels + c) * plane;                        \
-                    double sum = 0;                                                                 \
-                    for (int i = 0; i < place.n; i++)                                               \
-                        sum += place.weight[i] * (double)image[place.from[i]];                      \
-                    if (mask)                                                                       \
-                        sum *= (double)mask[line * j->out + o];                                     \
-                    to_column[((c - from) * j->taps + t) * COLUMNS + p] = (type)sum;                \
-                }                                                                                   \
-            }                                                                                       \
-        }                                                                                           \
-    }                                                                                               \
-    static void block(const struct job *j, int64_t n, int64_t first, int64_t count, type *cols)     \
-    {                                                                                               \
-        const type *weights = j->in[1], *bias = j->in[3];                                           \
-        int64_t rows = j->s.out_channels / j->s.groups, channels = j->s.channels / j->s.groups;     \
-        int64_t per_offset = j->s.channels / j->offset_group;                                       \
-        for (int64_t g = 0; g < j->s.groups; g++) {                                                 \
-            /* Channels of this group, an offset group at a time. */                                \
-            int64_t begin = g * channels, end = begin + channels;                                   \
-            for (int64_t c = begin, next; c < end; c = next) {                                      \
-                next = (c / per_offset + 1) * per_offset;                                           \
-                next = next < end ? next : end;                                                     \
-                columns(j, n, c, next, first, count, cols + (c - begin) * j->taps * COLUMNS);       \
-            }                                                                                       \
-            for (int64_t o = g * rows; o < (g + 1) * rows; o++) {                                   \
-                type acc[COLUMNS] = {0}, *y = j->y;                                                 \
-                for (int64_t r = 0; r < j->k; r++)                                                  \
-                    for (int64_t p = 0; p < count; p++)                                             \
-                        acc[p] += weights[o * j->k + r] * cols[r * COLUMNS + p];                    \
-                for (int64_t p = 0; p < count; p++)                                                 \
-                    y[(n * j->s.out_channels + o) * j->out + first + p] =                           \
-                        acc[p] + (bias ? bias[o] : 0);                                              \
-            }                                                                                       \
-        }                                                                                           \
+#define DEFORM(columns, block, type)                                                               \
+    /* Columns of channels [from, to), of one offset group; `to_column` is the first one's. */     \
+    static void columns(const struct job *j, int64_t n, int64_t from, int64_t to, int64_t first,   \
+                        int64_t count, type *to_column)                                            \
+    {                                                                                              \
+        const struct window *w = &j->w;                                                            \
+        const type *x = j->in[0], *offset = j->in[2], *mask = j->in[4];                            \
+        int64_t plane = window_product(w->in);                                                     \
+        int64_t group = from / (j->s.channels / j->offset_group);                                  \
+        for (int64_t t = 0; t < j->taps; t++) {                                                    \
+            int64_t line = (n * j->offset_group + group) * j->taps + t;                            \
+            for (int64_t p = 0; p < count; p++) {                                                  \
+                int64_t o = first + p;                                                             \
+                struct place place;                                                                \
+                double at[3];                                                                      \
+                tap_place(w, t, o, at);                                                            \
+                for (int d = 0; d < w->rank; d++)                                                  \
+                    at[3 - w->rank + d] += (double)offset[(line * w->rank + d) * j->out + o];      \
+                place_of(w, at, &place);                                                           \
+                for (int64_t c = from; c < to; c++) {                                              \
+                    const type *image = x + (n * j->s.channels + c) * plane;                       \
+                    double sum = 0;                                                                \
+                    for (int i = 0; i < place.n; i++)                                              \
+                        sum += place.weight[i] * (double)image[place.from[i]];                     \
+                    if (mask)                                                                      \
+                        sum *= (double)mask[line * j->out + o];                                    \
+                    to_column[((c - from) * j->taps + t) * COLUMNS + p] = (type)sum;               \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+    }                                                                                              \
+    static void block(const struct job *j, int64_t n, int64_t first, int64_t count, type *cols)    \
+    {                                                                                              \
+        const type *weights = j->in[1], *bias = j->in[3];                                          \
+        int64_t rows = j->s.out_channels / j->s.groups, channels = j->s.channels / j->s.groups;    \
+        int64_t per_offset = j->s.channels / j->offset_group;                                      \
+        for (int64_t g = 0; g < j->s.groups; g++) {                                                \
+            /* Channels of this group, an offset group at a time. */                               \
+            int64_t begin = g * channels, end = begin + channels;                                  \
+            for (int64_t c = begin, next; c < end; c = next) {                                     \
+                next = (c / per_offset + 1) * per_offset;                                          \
+                next = next < end ? next : end;                                                    \
+                columns(j, n, c, next, first, count, cols + (c - begin) * j->taps * COLUMNS);      \
+            }                                                                                      \
+            for (int64_t o = g * rows; o < (g + 1) * rows; o++) {                                  \
+                type acc[COLUMNS] = {0}, *y = j->y;                                                \
+                for (int64_t r = 0; r < j->k; r++)                                                 \
+                    for (int64_t p = 0; p < count; p++)                                            \
+                        acc[p] += weights[o * j->k + r] * cols[r * COLUMNS + p];                   \
+                for (int64_t p = 0; p < count; p++)                                                \
+                    y[(n * j->s.out_channels + o) * j->out + first + p] =                          \
+                        acc[p] + (bias ? bias[o] : 0);                                             \
+            }                                                                                      \
+        }                                                                                          \
     }
 DEFORM(columns_f32, block_f32, float)
 DEFORM(columns_f64, block_f64, double)

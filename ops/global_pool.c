@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GlobalAveragePool, GlobalMaxPool, GlobalLpPool: one number a plane. f32 averages and maxima are rows of
- * kernels/reduce.h; the others accumulate in double.
+/* GlobalAveragePool, GlobalMaxPool, GlobalLpPool: one number a plane. f32 averages and maxima are
+ * rows of kernels/reduce.h; the others accumulate in double.
  */
 #include <math.h>
 

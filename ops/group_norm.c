@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GroupNormalization and InstanceNormalization, which has groups of one channel. A group of an image is
- * contiguous and one task's: its moments, then for each of its channels y = x * a + b with a and b from the
- * moments, scale and bias, in double. f32 runs on kernels/norm.h, f16 and bf16 are widened a group at a
- * time.
+/* GroupNormalization and InstanceNormalization, which has groups of one channel. A group of an
+ * image is contiguous and one task's: its moments, then for each of its channels y = x * a + b with
+ * a and b from the moments, scale and bias, in double. f32 runs on kernels/norm.h, f16 and bf16 are
+ * widened a group at a time.
  */
 #include <math.h>
 
@@ -10,7 +10,7 @@
 #include "kernels/norm.h"
 #include "ops/common.h"
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 static int norm_infer(struct infer *c, int64_t want, struct err *e)
 {
@@ -51,7 +51,7 @@ static int group_infer(struct infer *c, struct err *e)
     return norm_infer(c, rank < 0 ? -1 : infer_dim(c, 0, 1), e);
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* x as [units, channels of a group, inner]; units are the groups of all images. */
 struct groups {
@@ -106,8 +106,8 @@ static void moments_f64(const double *x, int64_t n, double *mean, double *varian
 }
 
 /* A unit whose elements, f32 or f64, are x; results to y, which may be x. */
-static void unit_run(const struct call *c, struct groups g, int64_t unit, double epsilon, const void *x,
-                     void *y, bool is_f64)
+static void unit_run(const struct call *c, struct groups g, int64_t unit, double epsilon,
+                     const void *x, void *y, bool is_f64)
 {
     const struct norm_f32_kernel *k = norm_f32_pick();
     double mean, variance;

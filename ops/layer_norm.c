@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LayerNormalization and RMSNormalization (also under the name that fused graphs give the latter,
- * SimplifiedLayerNormalization). A row is all dims from the axis on. f32 runs on kernels/norm.h, f16 and
- * bf16 are widened a row at a time and rounded once, f64 runs on plain loops. Scale and bias may broadcast
- * to the input in any way; where they are one row for all rows they are read once.
+ * SimplifiedLayerNormalization). A row is all dims from the axis on. f32 runs on kernels/norm.h,
+ * f16 and bf16 are widened a row at a time and rounded once, f64 runs on plain loops. Scale and
+ * bias may broadcast to the input in any way; where they are one row for all rows they are read
+ * once.
  */
 #include <math.h>
 
@@ -57,7 +58,8 @@ static int norm_infer(struct infer *c, bool same_dtypes, struct err *e)
             r = infer_unknown(c, o, stash_dtype(a), e);
         return r;
     }
-    if ((r = infer_axis(a->axis, rank, &axis, e)) || (r = infer_like(c, 0, 0, infer_dtype(c, 0), e)))
+    if ((r = infer_axis(a->axis, rank, &axis, e)) ||
+        (r = infer_like(c, 0, 0, infer_dtype(c, 0), e)))
         return r;
     for (int i = 0; i < rank; i++)
         dims[i] = i < axis ? infer_dim(c, 0, i) : 1;
@@ -76,7 +78,7 @@ static int rmsnorm_infer(struct infer *c, struct err *e)
     return norm_infer(c, false, e);
 }
 
-/* ---- scale and bias --------------------------------------------------------------------------- */
+/* ---- scale and bias -------------------------------------------------------------------------- */
 
 /* Scale or bias as rows of n; `row` has the values where `fixed`. */
 struct side {
@@ -152,7 +154,7 @@ static void side_load(const struct side *s, const struct rows *r, int64_t row, f
     }
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static int64_t norm_tasks(const struct call *c)
 {
@@ -183,8 +185,8 @@ static void store_moments(struct call *c, bool rms, int64_t row, double mean, do
     store(call_out(c, rms ? 1 : 2), row, inv_std);
 }
 
-static void row_f64(struct call *c, const struct rows *r, bool rms, int64_t row, const double *scale,
-                    const double *bias)
+static void row_f64(struct call *c, const struct rows *r, bool rms, int64_t row,
+                    const double *scale, const double *bias)
 {
     const struct attrs_layernorm *a = c->attrs;
     const double *x = (const double *)r->x->data + row * r->n;
@@ -237,7 +239,8 @@ static void run_rows(struct call *c, const struct rows *r, bool rms, int64_t fir
     bool narrow = r->x->dtype != DTYPE_F32, moments = call_out(c, 1) || call_out(c, 2);
     bool whole = !narrow && !moments && r->scale.fixed && r->bias.fixed;
     float mean = 0, inv_std = 0;
-    struct norm_args args = {.x = r->x->data, .y = y->data, .n = (size_t)r->n, .epsilon = a->epsilon};
+    struct norm_args args = {.x = r->x->data, .y = y->data, .n = (size_t)r->n,
+                             .epsilon = a->epsilon};
     if (narrow)
         args.x = args.y = scratch;
     for (int64_t row = first; row < last; row++) {

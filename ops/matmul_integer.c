@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MatMulInteger and QLinearMatMul.
  *
- * The sums are exact: with zero points taken off, bytes are at most 255 in size, so 256 products of them sum
- * below 2^24 and f32 holds every partial sum. The f32 micro-kernels of kernels/gemm.h multiply blocks of
- * 256 along K; the blocks' sums are added as 32-bit integers, which wrap. B is packed once where it and its
- * zero point are constant:
+ * The sums are exact: with zero points taken off, bytes are at most 255 in size, so 256 products of
+ * them sum below 2^24 and f32 holds every partial sum. The f32 micro-kernels of kernels/gemm.h
+ * multiply blocks of 256 along K; the blocks' sums are added as 32-bit integers, which wrap. B is
+ * packed once where it and its zero point are constant:
  *
- *   matrix:  K block 0: panel 0, panel 1, ...   K block 1: panel 0, ...     panel: k rows of nr columns
+ *   matrix:  K block 0: panel 0, panel 1, ...   K block 1: panel 0, ...
+ *   panel:   k rows of nr columns
  */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/gemm.h"
@@ -29,7 +31,7 @@ struct shape {
     int64_t dims[TENSOR_RANK_MAX], a_step[TENSOR_RANK_MAX], b_step[TENSOR_RANK_MAX];
 };
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 static int64_t row_dim(const struct type *t)
 {
@@ -38,8 +40,9 @@ static int64_t row_dim(const struct type *t)
 
 static int product_infer(struct infer *c, const struct places *p, enum dtype to, struct err *e)
 {
-    int r = infer_dtypes(c, 0, DT(U8) | DT(I8), e);
-    if (r || (r = infer_dtypes(c, p->b, DT(U8) | DT(I8), e)) ||
+    uint32_t types = DT(U8) | DT(I8) | (p == &scaled ? DT_FLOAT8S : 0);
+    int r = infer_dtypes(c, 0, types, e);
+    if (r || (r = infer_dtypes(c, p->b, types, e)) ||
         (r = infer_same_dtype(c, 0, p->a_zero, e)) || (r = infer_same_dtype(c, p->b, p->b_zero, e)))
         return r;
     const struct type *a = &c->in[0]->type, *b = &c->in[p->b]->type;
@@ -74,7 +77,7 @@ static int integer_infer(struct infer *c, struct err *e)
 
 static int qlinear_infer(struct infer *c, struct err *e)
 {
-    int r = infer_dtypes(c, 7, DT(U8) | DT(I8), e);
+    int r = infer_dtypes(c, 7, DT(U8) | DT(I8) | DT_FLOAT8S, e);
     for (int i = 1; i < 7 && r == 0; i++) {
         if (i == 1 || i == 4 || i == 6)
             r = infer_dtypes(c, i, DT(F32) | DT_FLOAT16S, e);
@@ -82,7 +85,7 @@ static int qlinear_infer(struct infer *c, struct err *e)
     return r ? r : product_infer(c, &scaled, infer_dtype(c, 7), e);
 }
 
-/* ---- shapes at run time ----------------------------------------------------------------------- */
+/* ---- shapes at run time ---------------------------------------------------------------------- */
 
 static void shape_init(struct shape *s, const struct tensor *a, const struct tensor *b)
 {
@@ -138,12 +141,17 @@ static int64_t side_place(const struct tensor *t, int64_t line)
     return line % tensor_count(t);
 }
 
+static bool is_bytes(enum dtype t)
+{
+    return t == DTYPE_U8 || t == DTYPE_I8;
+}
+
 static int byte_at(const struct tensor *t, int64_t i)
 {
     return t->dtype == DTYPE_U8 ? ((const uint8_t *)t->data)[i] : ((const int8_t *)t->data)[i];
 }
 
-/* ---- packing ---------------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------------------- */
 
 static int64_t panels_of(const struct gemm_f32_kernel *g, int64_t n)
 {
@@ -177,7 +185,8 @@ struct prepared {
 static bool packed_floats(const struct gemm_f32_kernel *g, const struct shape *s, size_t *floats)
 {
     return size_mul((size_t)(panels_of(g, s->n) * g->nr), (size_t)s->k, floats) &&
-           size_mul(*floats, (size_t)s->b_matrices, floats) && *floats <= PTRDIFF_MAX / sizeof(float);
+           size_mul(*floats, (size_t)s->b_matrices, floats) &&
+           *floats <= PTRDIFF_MAX / sizeof(float);
 }
 
 static int product_prepare(struct prepare *p, const struct places *at, struct err *e)
@@ -187,7 +196,8 @@ static int product_prepare(struct prepare *p, const struct places *at, struct er
     bool has_zero = at->b_zero < p->n_in && p->in[at->b_zero];
     struct shape s;
     size_t floats;
-    if (!b || !b->data || b->rank < 1)
+    if (!b || !b->data || b->rank < 1 || !is_bytes(b->dtype) || !is_bytes(p->in[0]->type.dtype) ||
+        (at == &scaled && !is_bytes(p->in[7]->type.dtype)))
         return 0;
     if (has_zero && (!(zero = p->in[at->b_zero]->data) || !zero->data))
         return 0;
@@ -217,7 +227,7 @@ static int qlinear_prepare(struct prepare *p, struct err *e)
     return product_prepare(p, &scaled, e);
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 struct job {
     struct call *call;
@@ -271,7 +281,8 @@ static int pack_tasks(void *arg, int64_t begin, int64_t end, int member, struct 
 }
 
 /* Rows [row, row + m) of A, counted over all its matrices, at depth [k0, k0 + depth), as f32. */
-static void load_a(const struct job *j, int64_t row, int64_t m, int64_t k0, int64_t depth, float *out)
+static void load_a(const struct job *j, int64_t row, int64_t m, int64_t k0, int64_t depth,
+                   float *out)
 {
     for (int64_t i = 0; i < m; i++, out += depth) {
         const char *from = (const char *)j->a->data + (row + i) * j->s.k + k0;
@@ -286,8 +297,8 @@ static void load_a(const struct job *j, int64_t row, int64_t m, int64_t k0, int6
 }
 
 /* The sums of a block of the result: m rows from `row` of A on, n columns from panel `panel` on. */
-static void block_sums(const struct job *j, int64_t row, int64_t m, int64_t b, int64_t panel, int64_t n,
-                       float *scratch, uint32_t *sums)
+static void block_sums(const struct job *j, int64_t row, int64_t m, int64_t b, int64_t panel,
+                       int64_t n, float *scratch, uint32_t *sums)
 {
     int64_t nr = j->g->nr, padded = j->panels * nr;
     const float *matrix = j->packed + b * padded * j->s.k;
@@ -366,6 +377,43 @@ static int block_tasks(void *arg, int64_t begin, int64_t end, int member, struct
     return 0;
 }
 
+/* ---- float8 ---------------------------------------------------------------------------------- */
+
+/* An element less its zero point. */
+static double element(const struct tensor *t, const struct tensor *zero, int64_t i, int64_t line)
+{
+    return tensor_float(t, i) - (zero ? tensor_float(zero, side_place(zero, line)) : 0);
+}
+
+/* Rows of the result on plain loops, in double: where a factor or the result is no byte. */
+static int plain_tasks(void *arg, int64_t begin, int64_t end, int member, struct err *e)
+{
+    struct job *j = arg;
+    const struct tensor *a_scale = call_in(j->call, 1), *b_scale = call_in(j->call, 4);
+    const struct tensor *zero = call_in(j->call, 7);
+    struct tensor *y = call_out(j->call, 0);
+    int64_t m = j->s.m, n = j->s.n, k = j->s.k;
+    for (int64_t r = begin; r < end; r++) {
+        int64_t a, b;
+        factors(&j->s, r / m, &a, &b);
+        int64_t row = a * m + r % m;
+        for (int64_t i = 0; i < n; i++) {
+            double sum = 0, scale = tensor_float(a_scale, side_place(a_scale, row)) *
+                                    tensor_float(b_scale, side_place(b_scale, b * n + i)) /
+                                    tensor_float(call_in(j->call, 6), 0);
+            for (int64_t p = 0; p < k; p++)
+                sum += element(j->a, j->a_zero, row * k + p, row) *
+                       element(j->b, j->b_zero, (b * k + p) * n + i, b * n + i);
+            sum *= scale;
+            sum = (is_bytes(y->dtype) ? rint(sum) : sum) + tensor_float(zero, 0);
+            elems_from_f64(y->dtype, y->data, r * n + i, 1, &sum);
+        }
+    }
+    return 0;
+}
+
+/* ---- both operators -------------------------------------------------------------------------- */
+
 /* Rows of A and columns of B as the scales and zero points count them. */
 static int check_sides(const struct job *j, struct err *e)
 {
@@ -392,6 +440,8 @@ static int product_run(struct call *c, const struct places *at, struct err *e)
     int r = check_sides(&j, e);
     if (r)
         return r;
+    if (!is_bytes(j.a->dtype) || !is_bytes(j.b->dtype) || !is_bytes(call_out(c, 0)->dtype))
+        return call_tasks(c, j.s.batch * j.s.m, plain_tasks, &j, e);
     j.packed = own ? own->b : c->scratch;
     if (!own && j.s.k > 0)
         r = call_tasks(c, j.s.b_matrices * j.panels, pack_tasks, &j, e);

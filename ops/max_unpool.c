@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MaxUnpool: elements go back to where MaxPool's indices say, the rest is zero. The indices count in the
- * shape that the attributes lead to; under a larger output_shape that shape is its front part.
+/* MaxUnpool: elements go back to where MaxPool's indices say, the rest is zero. The indices count
+ * in the shape that the attributes lead to; under a larger output_shape that shape is its front
+ * part.
  */
 #include <string.h>
 
@@ -27,8 +28,8 @@ static int natural_dims(const struct unpool_attrs *a, struct syms *s, const int6
         int64_t steps = sym_mul(s, sym_sub(s, x[2 + k], 1), w.stride[i]);
         dims[2 + k] = sym_add(s, steps, w.kernel[i] - w.pad[i] - w.pad_end[i]);
         if (sym_is_number(x[2 + k]) && (sym_is_unknown(dims[2 + k]) || dims[2 + k] < 0))
-            return err_set(e, ERR_MODEL, "spatial dim %d of the output would be negative or too large",
-                           k);
+            return err_set(e, ERR_MODEL,
+                           "spatial dim %d of the output would be negative or too large", k);
     }
     return 0;
 }

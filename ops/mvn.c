@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MeanVarianceNormalization: (x - mean) / (deviation + 1e-9) over the given axes, in double. Each index of
- * the other dims is a cell; a cell's elements are runs along the last dims, as far as those are axes.
+/* MeanVarianceNormalization: (x - mean) / (deviation + 1e-9) over the given axes, in double. Each
+ * index of the other dims is a cell; a cell's elements are runs along the last dims, as far as
+ * those are axes.
  */
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MaxPool, AveragePool, LpPool. A plane is one channel of one image; tasks are runs of planes. f32 with one
- * or two spatial dims runs on kernels/pool.h; the rest on plain loops, f16 and bf16 widened a plane at a
- * time. A NaN in a window is its maximum; a window without elements has maximum -infinity (the least
- * integer), index -1, average and norm 0.
+/* MaxPool, AveragePool, LpPool. A plane is one channel of one image; tasks are runs of planes. f32
+ * with one or two spatial dims runs on kernels/pool.h; the rest on plain loops, f16 and bf16
+ * widened a plane at a time. A NaN in a window is its maximum; a window without elements has
+ * maximum -infinity (the least integer), index -1, average and norm 0.
  */
 #include <math.h>
 #include <string.h>
@@ -53,7 +53,7 @@ static int floatpool_infer(struct infer *c, struct err *e)
     return pool_infer(c, DT_FLOATS, e);
 }
 
-/* ---- plain loops ------------------------------------------------------------------------------ */
+/* ---- plain loops ----------------------------------------------------------------------------- */
 
 /* What a call's planes share. */
 struct pool {
@@ -65,7 +65,8 @@ struct pool {
     double p;       /* LpPool */
 };
 
-/* The taps [from, to) of window o that lie inside the image, and where the first of all taps lies. */
+/* The taps [from, to) of window o that lie inside the image, and where the first of all taps
+ * lies. */
 struct reach {
     int64_t first, from, to;
 };
@@ -109,15 +110,16 @@ static void each_window(const struct pool *p,
 }
 
 /* Loops over the taps inside, with `i` the element's place in the plane. */
-#define EACH_TAP(w, r)                                                                              \
-    for (int64_t kz = r[0].from; kz < r[0].to; kz++)                                                \
-        for (int64_t ky = r[1].from; ky < r[1].to; ky++)                                            \
-            for (int64_t kx = r[2].from,                                                            \
-                         i = ((r[0].first + kz * w->dilation[0]) * w->in[1] + r[1].first +          \
-                              ky * w->dilation[1]) * w->in[2] + r[2].first + kx * w->dilation[2];   \
+#define EACH_TAP(w, r)                                                                             \
+    for (int64_t kz = r[0].from; kz < r[0].to; kz++)                                               \
+        for (int64_t ky = r[1].from; ky < r[1].to; ky++)                                           \
+            for (int64_t kx = r[2].from,                                                           \
+                         i = ((r[0].first + kz * w->dilation[0]) * w->in[1] + r[1].first +         \
+                              ky * w->dilation[1]) * w->in[2] + r[2].first + kx * w->dilation[2];  \
                  kx < r[2].to; kx++, i += w->dilation[2])
 
-/* The place of element i of a plane, counted down its columns: height first, then width, then depth. */
+/* The place of element i of a plane, counted down its columns: height first, then width, then
+ * depth. */
 static int64_t column_place(const struct window *w, int64_t i)
 {
     int64_t x = i % w->in[2], y = i / w->in[2] % w->in[1], z = i / w->in[2] / w->in[1];
@@ -126,25 +128,25 @@ static int64_t column_place(const struct window *w, int64_t i)
     return y + x * w->in[1];
 }
 
-#define MAX_WINDOW(name, type, least)                                                               \
-    static void name(const struct pool *p, const void *in, void *out, int64_t *index,               \
-                     const struct reach r[3], const int64_t at[3], int64_t base)                    \
-    {                                                                                               \
-        const struct window *w = &p->w;                                                             \
-        const type *x = in;                                                                         \
-        type best = least;                                                                          \
-        int64_t place = -1;                                                                         \
-        EACH_TAP(w, r) {                                                                            \
-            if (place < 0 || x[i] > best || (x[i] != x[i] && best == best)) {                       \
-                best = x[i];                                                                        \
-                place = i;                                                                          \
-            }                                                                                       \
-        }                                                                                           \
-        *(type *)out = best;                                                                        \
-        if (index && place >= 0)                                                                    \
-            *index = base + (p->columns ? column_place(w, place) : place);                          \
-        else if (index)                                                                             \
-            *index = -1;                                                                            \
+#define MAX_WINDOW(name, type, least)                                                              \
+    static void name(const struct pool *p, const void *in, void *out, int64_t *index,              \
+                     const struct reach r[3], const int64_t at[3], int64_t base)                   \
+    {                                                                                              \
+        const struct window *w = &p->w;                                                            \
+        const type *x = in;                                                                        \
+        type best = least;                                                                         \
+        int64_t place = -1;                                                                        \
+        EACH_TAP(w, r) {                                                                           \
+            if (place < 0 || x[i] > best || (x[i] != x[i] && best == best)) {                      \
+                best = x[i];                                                                       \
+                place = i;                                                                         \
+            }                                                                                      \
+        }                                                                                          \
+        *(type *)out = best;                                                                       \
+        if (index && place >= 0)                                                                   \
+            *index = base + (p->columns ? column_place(w, place) : place);                         \
+        else if (index)                                                                            \
+            *index = -1;                                                                           \
     }
 MAX_WINDOW(max_f32, float, -INFINITY)
 MAX_WINDOW(max_f64, double, -INFINITY)
@@ -161,30 +163,31 @@ static void row_reach(const struct window *w, int64_t k, int64_t *from, int64_t 
 }
 
 /* A plane's maxima without their places, a row of outputs and a tap at a time. */
-#define MAX_PLANE(name, type, least)                                                                \
-    static void name(const struct window *w, const void *in, void *out)                             \
-    {                                                                                               \
-        type *y = out;                                                                              \
-        for (int64_t row = 0; row < w->out[0] * w->out[1]; row++, y += w->out[2]) {                 \
-            struct reach rz = reach_of(w, 0, row / w->out[1]), ry = reach_of(w, 1, row % w->out[1]);\
-            for (int64_t i = 0; i < w->out[2]; i++)                                                 \
-                y[i] = least;                                                                       \
-            for (int64_t kz = rz.from; kz < rz.to; kz++) {                                          \
-                for (int64_t ky = ry.from; ky < ry.to; ky++) {                                      \
-                    const type *x = (const type *)in +                                              \
-                                    ((rz.first + kz * w->dilation[0]) * w->in[1] + ry.first +       \
-                                     ky * w->dilation[1]) * w->in[2];                               \
-                    for (int64_t kx = 0; kx < w->kernel[2]; kx++) {                                 \
-                        int64_t from, to, s = w->stride[2], at = kx * w->dilation[2] - w->pad[2];   \
-                        row_reach(w, kx, &from, &to);                                               \
-                        for (int64_t i = from; i < to; i++) {                                       \
-                            type v = x[at + i * s];                                                 \
-                            y[i] = v > y[i] || v != v ? v : y[i];                                   \
-                        }                                                                           \
-                    }                                                                               \
-                }                                                                                   \
-            }                                                                                       \
-        }                                                                                           \
+#define MAX_PLANE(name, type, least)                                                               \
+    static void name(const struct window *w, const void *in, void *out)                            \
+    {                                                                                              \
+        type *y = out;                                                                             \
+        for (int64_t row = 0; row < w->out[0] * w->out[1]; row++, y += w->out[2]) {                \
+            struct reach rz = reach_of(w, 0, row / w->out[1]);                                     \
+            struct reach ry = reach_of(w, 1, row % w->out[1]);                                     \
+            for (int64_t i = 0; i < w->out[2]; i++)                                                \
+                y[i] = least;                                                                      \
+            for (int64_t kz = rz.from; kz < rz.to; kz++) {                                         \
+                for (int64_t ky = ry.from; ky < ry.to; ky++) {                                     \
+                    const type *x = (const type *)in +                                             \
+                                    ((rz.first + kz * w->dilation[0]) * w->in[1] + ry.first +      \
+                                     ky * w->dilation[1]) * w->in[2];                              \
+                    for (int64_t kx = 0; kx < w->kernel[2]; kx++) {                                \
+                        int64_t from, to, s = w->stride[2], at = kx * w->dilation[2] - w->pad[2];  \
+                        row_reach(w, kx, &from, &to);                                              \
+                        for (int64_t i = from; i < to; i++) {                                      \
+                            type v = x[at + i * s];                                                \
+                            y[i] = v > y[i] || v != v ? v : y[i];                                  \
+                        }                                                                          \
+                    }                                                                              \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
 MAX_PLANE(max_plane_f32, float, -INFINITY)
 MAX_PLANE(max_plane_f64, double, -INFINITY)
@@ -201,41 +204,41 @@ static plane_fn *pick_max_plane(enum dtype dtype)
                                : max_plane_f32;
 }
 
-#define AVERAGE_WINDOW(name, type)                                                                  \
-    static void name(const struct pool *p, const void *in, void *out, int64_t *index,               \
-                     const struct reach r[3], const int64_t at[3], int64_t base)                    \
-    {                                                                                               \
-        const struct window *w = &p->w;                                                             \
-        const type *x = in;                                                                         \
-        double sum = 0;                                                                             \
-        int64_t count = 1;                                                                          \
-        EACH_TAP(w, r)                                                                              \
-            sum += x[i];                                                                            \
-        for (int k = 0; k < 3; k++)                                                                 \
-            count *= p->count_pad ? padded_taps(w, k, at[k])                                        \
-                                  : r[k].to > r[k].from ? r[k].to - r[k].from : 0;                  \
-        *(type *)out = count ? (type)(sum / (double)count) : 0;                                     \
+#define AVERAGE_WINDOW(name, type)                                                                 \
+    static void name(const struct pool *p, const void *in, void *out, int64_t *index,              \
+                     const struct reach r[3], const int64_t at[3], int64_t base)                   \
+    {                                                                                              \
+        const struct window *w = &p->w;                                                            \
+        const type *x = in;                                                                        \
+        double sum = 0;                                                                            \
+        int64_t count = 1;                                                                         \
+        EACH_TAP(w, r)                                                                             \
+            sum += x[i];                                                                           \
+        for (int k = 0; k < 3; k++)                                                                \
+            count *= p->count_pad ? padded_taps(w, k, at[k])                                       \
+                                  : r[k].to > r[k].from ? r[k].to - r[k].from : 0;                 \
+        *(type *)out = count ? (type)(sum / (double)count) : 0;                                    \
     }
 AVERAGE_WINDOW(average_f32, float)
 AVERAGE_WINDOW(average_f64, double)
 
-#define NORM_WINDOW(name, type)                                                                     \
-    static void name(const struct pool *p, const void *in, void *out, int64_t *index,               \
-                     const struct reach r[3], const int64_t at[3], int64_t base)                    \
-    {                                                                                               \
-        const struct window *w = &p->w;                                                             \
-        const type *x = in;                                                                         \
-        double sum = 0;                                                                             \
-        EACH_TAP(w, r) {                                                                            \
-            double v = fabs((double)x[i]);                                                          \
-            sum += p->p == 2 ? v * v : p->p == 1 ? v : pow(v, p->p);                                \
-        }                                                                                           \
-        *(type *)out = (type)(p->p == 2 ? sqrt(sum) : p->p == 1 ? sum : pow(sum, 1 / p->p));        \
+#define NORM_WINDOW(name, type)                                                                    \
+    static void name(const struct pool *p, const void *in, void *out, int64_t *index,              \
+                     const struct reach r[3], const int64_t at[3], int64_t base)                   \
+    {                                                                                              \
+        const struct window *w = &p->w;                                                            \
+        const type *x = in;                                                                        \
+        double sum = 0;                                                                            \
+        EACH_TAP(w, r) {                                                                           \
+            double v = fabs((double)x[i]);                                                         \
+            sum += p->p == 2 ? v * v : p->p == 1 ? v : pow(v, p->p);                               \
+        }                                                                                          \
+        *(type *)out = (type)(p->p == 2 ? sqrt(sum) : p->p == 1 ? sum : pow(sum, 1 / p->p));       \
     }
 NORM_WINDOW(norm_f32, float)
 NORM_WINDOW(norm_f64, double)
 
-/* ---- calls ------------------------------------------------------------------------------------ */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 enum pool_kind { POOL_MAX, POOL_AVERAGE, POOL_NORM };
 
@@ -386,10 +389,10 @@ static int lppool_infer(struct infer *c, struct err *e)
     return floatpool_infer(c, e);
 }
 
-#define WINDOW_ATTRS                                                                                \
-    {"auto_pad", ATTR_STRING, offsetof(struct attrs_pool, auto_pad), .s = "NOTSET"},                \
-    {"kernel_shape", ATTR_INTS, offsetof(struct attrs_pool, kernel_shape)},                         \
-    {"strides", ATTR_INTS, offsetof(struct attrs_pool, strides)},                                   \
+#define WINDOW_ATTRS                                                                               \
+    {"auto_pad", ATTR_STRING, offsetof(struct attrs_pool, auto_pad), .s = "NOTSET"},               \
+    {"kernel_shape", ATTR_INTS, offsetof(struct attrs_pool, kernel_shape)},                        \
+    {"strides", ATTR_INTS, offsetof(struct attrs_pool, strides)},                                  \
     {"pads", ATTR_INTS, offsetof(struct attrs_pool, pads)}
 
 static const struct attr maxpool_attrs[] = {

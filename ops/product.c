@@ -10,24 +10,46 @@ static bool widened(enum dtype t)
 
 /* ---- packing ------------------------------------------------------------------------------------ */
 
-static int pack_one(const struct packed_b *to, const struct tensor *t, int64_t which, bool transposed,
-                    struct budget *budget, struct err *e)
+/* One matrix being packed, by runs of panels. */
+struct packing {
+    const struct gemm_f32_kernel *kernel;
+    const float *b;
+    float *out;
+    size_t b_k, b_n, k, n, panels, each;
+};
+
+static int pack_panels(void *arg, int64_t begin, int64_t end, int member, struct err *e)
 {
-    size_t k = (size_t)to->k, n = (size_t)to->n;
-    size_t b_k = transposed ? 1 : n, b_n = transposed ? k : 1;
-    float *out = to->data + (size_t)which * to->size;
-    if (t->dtype == DTYPE_F32) {
-        gemm_f32_pack_b(to->kernel, (const float *)t->data + (size_t)which * k * n, b_k, b_n, k, n, 0,
-                        gemm_f32_panels(to->kernel, n), out);
-        return 0;
-    }
-    float *wide = mem_alloc(budget, k * n * sizeof(*wide), e);
-    if (!wide)
-        return e ? e->code : ERR_MEMORY;
-    elems_to_f32(t->dtype, t->data, which * to->k * to->n, to->k * to->n, wide);
-    gemm_f32_pack_b(to->kernel, wide, b_k, b_n, k, n, 0, gemm_f32_panels(to->kernel, n), out);
-    mem_free(wide);
+    const struct packing *x = arg;
+    size_t from = (size_t)begin * x->each, to = (size_t)end * x->each;
+    gemm_f32_pack_b(x->kernel, x->b, x->b_k, x->b_n, x->k, x->n, from, to < x->panels ? to : x->panels,
+                    x->out);
     return 0;
+}
+
+static int pack_one(struct prepare *p, const struct packed_b *to, const struct tensor *t, int64_t which,
+                    bool transposed, struct err *e)
+{
+    struct packing x = {.kernel = to->kernel, .k = (size_t)to->k, .n = (size_t)to->n,
+                        .out = to->data + (size_t)which * to->size};
+    float *wide = NULL;
+    x.b_k = transposed ? 1 : x.n;
+    x.b_n = transposed ? x.k : 1;
+    x.b = (const float *)t->data + (size_t)which * x.k * x.n;
+    if (t->dtype != DTYPE_F32) {
+        wide = mem_alloc(p->budget, x.k * x.n * sizeof(*wide), e);
+        if (!wide)
+            return e ? e->code : ERR_MEMORY;
+        elems_to_f32(t->dtype, t->data, which * to->k * to->n, to->k * to->n, wide);
+        x.b = wide;
+    }
+    /* A task packs about a quarter of a megabyte. */
+    size_t panel = x.k * to->kernel->nr + 1;
+    x.panels = gemm_f32_panels(to->kernel, x.n);
+    x.each = 65536 / panel + 1;
+    int rc = team_tasks(p->team, (int64_t)((x.panels + x.each - 1) / x.each), pack_panels, &x, e);
+    mem_free(wide);
+    return rc;
 }
 
 int product_pack(struct prepare *p, int i, bool transposed, struct err *e)
@@ -50,7 +72,7 @@ int product_pack(struct prepare *p, int i, bool transposed, struct err *e)
     if (!to->data)
         return e ? e->code : ERR_MEMORY;
     for (int64_t b = 0; b < to->count; b++) {
-        int rc = pack_one(to, t, b, transposed, p->budget, e);
+        int rc = pack_one(p, to, t, b, transposed, e);
         if (rc < 0)
             return rc;
     }

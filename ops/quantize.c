@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* QuantizeLinear and DequantizeLinear, per tensor, per axis and in blocks.
  *
- * The input is [outer, d, inner] around the axis; a scale and its zero point serve one tensor, one index of
- * the axis, or a block of it. Elements are taken in segments along which the scale is one number or moves
- * on by one with each element. Arithmetic is in f32: (x - zero) * scale, rounded once to the output; and
- * x / scale, rounded to the precision that is asked for, then half to even, then plus zero, saturated.
+ * The input is [outer, d, inner] around the axis; a scale and its zero point serve one tensor, one
+ * index of the axis, or a block of it. Elements are taken in segments along which the scale is one
+ * number or moves on by one with each element. Arithmetic is in f32: (x - zero) * scale, rounded
+ * once to the output; and x / scale, rounded to the precision that is asked for, then half to even,
+ * then plus zero, saturated.
  */
 #include "graph/attrs.h"
 #include "ops/quant.h"
@@ -12,12 +13,13 @@
 
 #define DT_NARROW_INTS (DT(U4) | DT(I4) | DT(U2) | DT(I2))
 #define DT_NARROW_FLOATS (DT_FLOAT8S | DT(F4E2M1) | DT(F6E2M3) | DT(F6E3M2))
-#define DT_QUANTIZED \
+#define DT_QUANTIZED                                                                               \
     (DT(U8) | DT(I8) | DT(U16) | DT(I16) | DT_NARROW_INTS | DT_NARROW_FLOATS)
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
-/* What inputs 1 and 2 must be, as far as it is known; `given` is the output's dtype attribute, or 0. */
+/* What inputs 1 and 2 must be, as far as it is known; `given` is the output's dtype attribute,
+ * or 0. */
 static int check_scale(struct infer *c, struct err *e)
 {
     const struct attrs_quantize *a = c->attrs;
@@ -77,7 +79,7 @@ static int dequantize_infer(struct infer *c, struct err *e)
     return infer_like(c, 0, 0, (enum dtype)to, e);
 }
 
-/* ---- segments --------------------------------------------------------------------------------- */
+/* ---- segments -------------------------------------------------------------------------------- */
 
 enum grain { PER_TENSOR, PER_AXIS, PER_BLOCK };
 
@@ -116,13 +118,14 @@ static int quant_init(struct quant *q, const struct call *c, struct err *e)
     for (int k = 0; k < x->rank && fits; k++)
         fits = q->scale->dims[k] == (k == axis ? q->blocks : x->dims[k]);
     if (!fits)
-        return err_set(e, ERR_INPUT, "the scale's shape is not that of blocks of %lld along axis %d",
+        return err_set(e, ERR_INPUT,
+                       "the scale's shape is not that of blocks of %lld along axis %d",
                        (long long)q->block, axis);
     return 0;
 }
 
-/* The segment that begins at element `at` of the input: its length up to `last`, the place of its first
- * scale, and by how much the scale moves on with each element. */
+/* The segment that begins at element `at` of the input: its length up to `last`, the place of
+ * its first scale, and by how much the scale moves on with each element. */
 static int64_t segment(const struct quant *q, int64_t at, int64_t last, int64_t *place, int *step)
 {
     int64_t n = last - at;
@@ -160,11 +163,11 @@ static void side_load(const struct tensor *t, int64_t place, int step, int64_t n
         out[i] = out[0];
 }
 
-/* ---- DequantizeLinear ------------------------------------------------------------------------- */
+/* ---- DequantizeLinear ------------------------------------------------------------------------ */
 
 /* One scale, bytes to f32: the loop that quantised models spend their time in. */
-static bool bytes_to_f32(const struct tensor *x, struct tensor *y, int64_t at, int64_t n, float scale,
-                         float zero)
+static bool bytes_to_f32(const struct tensor *x, struct tensor *y, int64_t at, int64_t n,
+                         float scale, float zero)
 {
     float *out = (float *)y->data + at;
     if (y->dtype != DTYPE_F32)
@@ -210,7 +213,7 @@ static int dequantize_run(struct call *c, int64_t begin, int64_t end, int member
     return r;
 }
 
-/* ---- QuantizeLinear --------------------------------------------------------------------------- */
+/* ---- QuantizeLinear -------------------------------------------------------------------------- */
 
 static struct quant_range range_of(enum dtype t)
 {

@@ -13,9 +13,9 @@ bool resample_same(const struct resample *r, const struct resample_axis *a)
 static double crop_coordinate(const struct resample_axis *a, float x)
 {
     float start = (float)a->start, end = (float)a->end, last = (float)(a->in - 1);
-    if (a->width == 1 || a->out == 1)
+    if (a->out == 1)
         return 0.5f * (start + end) * last;
-    return start * last + x * (end - start) * last / (float)(a->width - 1);
+    return start * last + x * (end - start) * last / (float)(a->out - 1);
 }
 
 /* The coordinate in the input of place i of the output. Divisions by a scale of whole sizes are exact

@@ -368,8 +368,17 @@ static int scan_run(struct call *c, int64_t begin, int64_t end, int member, stru
     return rc;
 }
 
+/* Its first input, the lengths, may be left out. */
+const struct op op_scan8 = {
+    .domain = "", .name = "Scan", .since = 8, .until = 8,
+    .in_min = 0, .in_max = -1, .out_min = 1, .out_max = -1,
+    .flags = OP_DYNAMIC | OP_HOST,
+    .attrs = scan_attrs, .attrs_size = sizeof(struct attrs_scan),
+    .infer = scan_infer, .run = scan_run,
+};
+
 const struct op op_scan = {
-    .domain = "", .name = "Scan", .since = 8,
+    .domain = "", .name = "Scan", .since = 9,
     .in_min = 1, .in_max = -1, .out_min = 1, .out_max = -1,
     .flags = OP_DYNAMIC | OP_HOST,
     .attrs = scan_attrs, .attrs_size = sizeof(struct attrs_scan),

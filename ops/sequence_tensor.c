@@ -63,7 +63,7 @@ static int join_run(struct call *c, int64_t begin, int64_t end, int member, stru
 {
     const struct attrs_join *at = c->attrs;
     int64_t dims[TENSOR_RANK_MAX];
-    int axis, rank;
+    int axis = 0, rank = 0;
     if (c->in[0]->kind != VALUE_SEQUENCE)
         return err_set(e, ERR_INPUT, "input 0 is not a sequence");
     const struct seq *s = c->in[0]->seq;

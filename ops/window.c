@@ -22,8 +22,8 @@ static int read_auto_pad(const struct str *s, enum auto_pad *out, struct err *e)
                    (int)(s->size < 40 ? s->size : 40), s->data);
 }
 
-/* `rank` numbers of a list, from place `first`, into the last entries of out; `other` stands in front and
- * where the list is absent. */
+/* `rank` numbers of a list, from place `first`, into the last entries of out; `other` stands in
+ * front and where the list is absent. */
 static int read_list(const struct ints *a, int64_t first, int rank, int64_t other, int64_t low,
                      const char *name, int64_t *out, struct err *e)
 {
@@ -31,7 +31,7 @@ static int read_list(const struct ints *a, int64_t first, int rank, int64_t othe
         int k = i - (WINDOW_DIMS - rank);
         out[i] = k >= 0 && a->v ? a->v[first + k] : other;
         if (out[i] < low || out[i] >= far)
-            return err_set(e, out[i] < 0 && low == 0 ? ERR_UNSUPPORTED : ERR_MODEL,
+            return err_set(e, ERR_MODEL,
                            "attribute %s holds %lld, outside [%lld, %lld)", name, (long long)out[i],
                            (long long)low, (long long)far);
     }
@@ -86,8 +86,8 @@ static int64_t span(struct syms *s, const struct window *w, int i)
     return sym_add(s, sym_mul(s, sym_sub(s, w->kernel[i], 1), w->dilation[i]), 1);
 }
 
-/* As many windows as there are steps of the stride; with `ceil` one more for a rest, unless it would
- * start beyond the image and the pad before it. */
+/* As many windows as there are steps of the stride; with `ceil` one more for a rest, unless it
+ * would start beyond the image and the pad before it. */
 static int size_notset(struct window *w, struct syms *s, int i, struct err *e)
 {
     int64_t wide = span(s, w, i), stride = w->stride[i];

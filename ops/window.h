@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sliding windows: what convolutions and pools share. Attributes become numbers, three spatial dims
- * always (depth, height, width; missing ones stand in front with size, kernel, stride and dilation 1 and
- * no pads), and output sizes follow by ONNX's rules, on symbols as on numbers. For ops/ only; pure
- * functions, any thread.
+ * always (depth, height, width; missing ones stand in front with size, kernel, stride and dilation
+ * 1 and no pads), and output sizes follow by ONNX's rules, on symbols as on numbers. For ops/ only;
+ * pure functions, any thread.
  */
 #pragma once
 
@@ -17,10 +17,12 @@ struct window_lists {
     struct str auto_pad;
     struct ints kernel_shape, strides, pads, dilations;
 };
-#define WINDOW_LISTS(a) \
-    ((struct window_lists){(a)->auto_pad, (a)->kernel_shape, (a)->strides, (a)->pads, (a)->dilations})
+#define WINDOW_LISTS(a)                                                                            \
+    ((struct window_lists){(a)->auto_pad, (a)->kernel_shape, (a)->strides, (a)->pads, \
+                           (a)->dilations})
 
-/* kernel may be symbolic before run time; pad and pad_end are the attribute's until window_place(). */
+/* kernel may be symbolic before run time; pad and pad_end are the attribute's until
+ * window_place(). */
 struct window {
     int rank; /* spatial dims, 1 to WINDOW_DIMS; the last `rank` entries are theirs */
     enum auto_pad auto_pad;
@@ -30,8 +32,8 @@ struct window {
     int64_t in[WINDOW_DIMS], out[WINDOW_DIMS];
 };
 
-/* Read and check the attributes for `rank` spatial dims. `kernel`: the dims of the weights (rank of them,
- * maybe symbolic), which kernel_shape must repeat; NULL: kernel_shape is required. */
+/* Read and check the attributes for `rank` spatial dims. `kernel`: the dims of the weights (rank
+ * of them, maybe symbolic), which kernel_shape must repeat; NULL: kernel_shape is required. */
 int window_read(struct window *w, const struct window_lists *a, int rank, const int64_t *kernel,
                 struct err *e) WARN_UNUSED;
 

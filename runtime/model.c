@@ -127,15 +127,18 @@ static int list_symbols(struct infer_model *m, struct err *e)
     return 0;
 }
 
-static int build(struct infer_model *m, const struct infer_load_options *o, struct err *e)
+static int build(struct infer_model *m, const struct infer_load_options *o, const struct stop *stop,
+                 struct err *e)
 {
     int rc = transform(m, o, e);
+    if (rc == 0)
+        rc = stop_poll(stop, e);
     if (rc == 0)
         rc = programs_build(&m->programs, m->graph, m->budget, e);
     if (rc == 0)
         rc = list_symbols(m, e);
     if (rc == 0)
-        rc = model_prepare(m, e);
+        rc = model_prepare(m, stop, e);
     if (rc < 0)
         return rc;
     m->runnable.programs = &m->programs;
@@ -199,7 +202,10 @@ static int import(struct infer_model *m, const struct infer_load_options *o, str
 static struct infer_model *load(struct infer_model *m, const struct infer_load_options *o, int64_t begin,
                                 struct err *e)
 {
+    struct stop stop = {o->timeout_ms > 0 ? begin + (int64_t)o->timeout_ms * 1000000 : 0, NULL};
     int rc = import(m, o, e);
+    if (rc == 0)
+        rc = stop_poll(&stop, e);
     if (rc == 0) {
         m->nodes = graph_count(m->graph);
         count_parameters(m, m->graph);
@@ -208,9 +214,9 @@ static struct infer_model *load(struct infer_model *m, const struct infer_load_o
     if (rc == 0)
         rc = keep_facts(m, e);
     if (rc == 0 && !*m->missing)
-        rc = build(m, o, e);
-    if (rc == 0)
-        rc = model_ports(m, e); /* outputs as inferred, not as the file claims */
+        rc = build(m, o, &stop, e);
+    if (rc == 0 && !*m->missing)
+        rc = model_ports_inferred(m, e);
     if (rc < 0) {
         infer_model_free(m);
         return NULL;

@@ -60,13 +60,15 @@ struct infer_model {
 };
 
 /* runtime/prepare.c: run the operators' prepare, pack weights, upload constants, give pages back. */
-int model_prepare(struct infer_model *m, struct err *e) WARN_UNUSED;
+int model_prepare(struct infer_model *m, const struct stop *stop, struct err *e) WARN_UNUSED;
 void model_release_packs(struct infer_model *m);
 /* runtime/fold.c: the hook of the folding pass. */
 int model_fold(struct node *n, void *arg, struct err *e);
 /* runtime/report.c */
 char *model_text(const struct infer_model *m, const char *what, struct err *e);
 int model_ports(struct infer_model *m, struct err *e) WARN_UNUSED;
+/* Output tensors as inferred, which says more than the file. */
+int model_ports_inferred(struct infer_model *m, struct err *e) WARN_UNUSED;
 /* runtime/run.c: run with values in the model's order; out are new references. */
 int model_run(struct infer_model *m, struct value *const *in, struct value *out,
               const struct stop *stop, struct trace *trace, struct err *e) WARN_UNUSED;

@@ -15,6 +15,7 @@ struct preparer {
     struct prepare prepare;
     struct infer_model *model;
     struct readers *readers; /* by value id */
+    struct team *team;
 };
 
 static struct graph_value *constant_of(struct graph_value *v)
@@ -90,6 +91,7 @@ static int prepare_node(struct preparer *self, struct node *n, struct err *e)
         .node = n, .attrs = n->attrs, .arena = &m->arena, .budget = m->budget, .in = in,
         .out = n->n_out && n->out[0] ? &n->out[0]->fact : NULL, .n_in = n->n_in, .n_out = n->n_out,
         .pack_alloc = pack_alloc, .packed = packed,
+        .team = self->team,
     };
     struct device *d = n->device == DEVICE_CPU ? &device_cpu : m->device;
     int rc = d->table->prepare(d, &self->prepare, e);
@@ -141,7 +143,14 @@ static int upload(struct infer_model *m, struct err *e)
     return 0;
 }
 
-int model_prepare(struct infer_model *m, struct err *e)
+static int prepare_all(struct team *t, void *arg, struct err *e)
+{
+    struct preparer *self = arg;
+    self->team = t;
+    return prepare_graph(self, self->model->graph, e);
+}
+
+int model_prepare(struct infer_model *m, const struct stop *stop, struct err *e)
 {
     struct preparer self = {.model = m};
     self.readers = mem_calloc(m->budget, m->graph->shared->n_values, sizeof(*self.readers), e);
@@ -151,7 +160,7 @@ int model_prepare(struct infer_model *m, struct err *e)
     /* Uploads read the originals, so they come before packing gives them back. */
     int rc = upload(m, e);
     if (rc == 0)
-        rc = prepare_graph(&self, m->graph, e);
+        rc = team_run(m->threads, stop, prepare_all, &self, e);
     mem_free(self.readers);
     return rc;
 }

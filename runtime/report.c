@@ -73,6 +73,21 @@ int model_ports(struct infer_model *m, struct err *e)
     return rc;
 }
 
+int model_ports_inferred(struct infer_model *m, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; i < m->n_outputs && rc == 0; i++) {
+        const struct type *t = &m->graph->outputs[i]->fact.type;
+        const char *name = m->outputs[i].name;
+        if (t->kind == TYPE_TENSOR && t->rank >= 0 && m->outputs[i].kind == INFER_TENSOR) {
+            m->outputs[i] = (struct infer_port){0};
+            rc = fill_port(m, m->graph->outputs[i], &m->outputs[i], e);
+            m->outputs[i].name = name;
+        }
+    }
+    return rc;
+}
+
 int infer_model_inputs(const struct infer_model *m)
 {
     return m->n_inputs;

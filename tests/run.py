@@ -317,7 +317,7 @@ def suite_arch(a, count):
 # ---- sanitizers -----------------------------------------------------------------------------------
 
 def sanitized_build(a, count, name, sanitize, *options):
-    build = ROOT / "build" / name
+    build = a.build / name
     if not (build / "build.ninja").exists():
         status, out = run(["meson", "setup", build, f"-Db_sanitize={sanitize}", "-Db_lundef=false", "-Dbuildtype=plain",
                            "-Dc_args=-O1 -g1 -fno-omit-frame-pointer", "-Ddefault_library=static", *options], 300)
