@@ -23,9 +23,10 @@ static const struct kind_row {
     [ATTR_TYPE] = {TYPE(TYPE_PROTO), "a type"},
 };
 
-/* ---- which attribute it is -------------------------------------------------------------------- */
+/* ---- which attribute it is ----------------------------------------------------------------- */
 
-int attr_resolve(const struct scope *s, const Onnx__AttributeProto *p, struct bound *out, struct err *e)
+int attr_resolve(const struct scope *s, const Onnx__AttributeProto *p, struct bound *out,
+                 struct err *e)
 {
     *out = (struct bound){text_of(p->name), p, s};
     if (!p->ref_attr_name || !*p->ref_attr_name)
@@ -82,8 +83,8 @@ static int find_row(const struct op *op, int opset, const char *name, bool *othe
     return -1;
 }
 
-/* Operators that files used before ONNX had them, each engine with its own idea of their attributes:
- * what is unknown is skipped there, as those engines do. */
+/* Operators that files used before ONNX had them, each engine with its own idea of their
+ * attributes: what is unknown is skipped there, as those engines do. */
 static bool is_lenient(const struct op *op, int opset)
 {
     static const struct {
@@ -153,7 +154,7 @@ int attr_inputs(const struct op *op, const struct bound *given)
     return n > 1 ? n : 0;
 }
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------- */
 
 static int copy_str(struct arena *a, const ProtobufCBinaryData *p, struct str *out, struct err *e)
 {
@@ -179,7 +180,8 @@ static int copy_list(struct arena *a, const void *from, size_t n, size_t size, c
     return 0;
 }
 
-static int copy_strs(struct arena *a, const Onnx__AttributeProto *p, struct strs *out, struct err *e)
+static int copy_strs(struct arena *a, const Onnx__AttributeProto *p, struct strs *out,
+                     struct err *e)
 {
     struct str *list = arena_array(a, p->n_strings, sizeof *list, e);
     if (!list)
@@ -194,7 +196,8 @@ static int copy_strs(struct arena *a, const Onnx__AttributeProto *p, struct strs
 }
 
 /* A tensor that the graph frees with its constants. */
-static int own_tensor(struct graph_shared *s, struct tensor *t, const struct tensor **out, struct err *e)
+static int own_tensor(struct graph_shared *s, struct tensor *t, const struct tensor **out,
+                      struct err *e)
 {
     struct tensor *own = arena_alloc(&s->arena, sizeof *own, e);
     void *items = s->constants;
@@ -260,7 +263,8 @@ static int store(struct importer *m, struct node *n, const struct attr *a, const
         return copy_list(arena, p->ints, p->n_ints, sizeof *p->ints, (const void **)&ints->v, e);
     case ATTR_FLOATS:
         floats->n = (int64_t)p->n_floats;
-        return copy_list(arena, p->floats, p->n_floats, sizeof *p->floats, (const void **)&floats->v, e);
+        return copy_list(arena, p->floats, p->n_floats, sizeof *p->floats,
+                         (const void **)&floats->v, e);
     case ATTR_STRINGS:
         return copy_strs(arena, p, at, e);
     case ATTR_TENSOR:
@@ -274,10 +278,11 @@ static int store(struct importer *m, struct node *n, const struct attr *a, const
     return err_set(e, ERR_INTERNAL, "attribute '%s' has no kind", a->name);
 }
 
-/* ---- attributes that became inputs ------------------------------------------------------------ */
+/* ---- attributes that became inputs --------------------------------------------------------- */
 
 /* The elements of an attribute of one of the plain kinds, in storage of their own. */
-static int make_tensor(struct budget *b, const Onnx__AttributeProto *p, struct tensor *t, struct err *e)
+static int make_tensor(struct budget *b, const Onnx__AttributeProto *p, struct tensor *t,
+                       struct err *e)
 {
     int64_t n;
     int rc;
@@ -326,7 +331,8 @@ static int convert(struct budget *b, enum dtype to, struct tensor *t, struct err
     if (rc)
         return rc;
     for (int64_t i = 0, n = tensor_count(t); i < n; i++)
-        dtype_store_f64(to, (char *)out.data + (size_t)i * dtype_size(to), ((const float *)t->data)[i]);
+        dtype_store_f64(to, (char *)out.data + (size_t)i * dtype_size(to),
+                        ((const float *)t->data)[i]);
     tensor_clear(t);
     *t = out;
     return 0;
@@ -348,8 +354,8 @@ static int cast_like(struct importer *m, struct node *n, struct graph_value **v,
     return rc ? rc : node_set_in(c, 1, n->in[0], e);
 }
 
-static int make_input(struct importer *m, struct node *n, const struct attr *a, const struct bound *b,
-                      struct err *e)
+static int make_input(struct importer *m, struct node *n, const struct attr *a,
+                      const struct bound *b, struct err *e)
 {
     struct budget *budget = m->model->source.budget;
     struct tensor t = {0};
@@ -390,7 +396,7 @@ int attr_fill(struct importer *m, const struct scope *s, struct node *n, const s
     return 0;
 }
 
-/* ---- Constant --------------------------------------------------------------------------------- */
+/* ---- Constant ------------------------------------------------------------------------------ */
 
 int attr_constant(struct importer *m, const struct scope *s, const Onnx__NodeProto *p,
                   struct tensor *out, struct err *e)
@@ -398,7 +404,8 @@ int attr_constant(struct importer *m, const struct scope *s, const Onnx__NodePro
     struct onnx_source *source = &m->model->source;
     struct bound b;
     if (p->n_attribute != 1)
-        return err_set(e, ERR_MODEL, "a Constant with %zu attributes, it must have one", p->n_attribute);
+        return err_set(e, ERR_MODEL, "a Constant with %zu attributes, it must have one",
+                       p->n_attribute);
     int rc = attr_resolve(s, p->attribute[0], &b, e);
     if (rc)
         return rc;

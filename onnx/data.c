@@ -21,14 +21,16 @@ static int code_of(const struct err *e)
     return e && e->code ? e->code : ERR_MEMORY;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
-static int read_seq(struct reader *r, const Onnx__SequenceProto *p, struct value *out, struct err *e);
+static int read_seq(struct reader *r, const Onnx__SequenceProto *p, struct value *out,
+                    struct err *e);
 static int read_map(struct reader *r, const Onnx__MapProto *p, struct value *out, struct err *e);
 static int read_optional(struct reader *r, const Onnx__OptionalProto *p, struct value *out,
                          struct err *e);
 
-static int read_tensor(struct reader *r, const Onnx__TensorProto *p, struct value *out, struct err *e)
+static int read_tensor(struct reader *r, const Onnx__TensorProto *p, struct value *out,
+                       struct err *e)
 {
     *out = (struct value){.kind = VALUE_TENSOR};
     int rc = onnx_tensor_read(r->source, p, &out->tensor, e);
@@ -95,12 +97,14 @@ static int read_items(struct reader *r, const Onnx__SequenceProto *p, size_t n, 
     return 0;
 }
 
-static int read_seq(struct reader *r, const Onnx__SequenceProto *p, struct value *out, struct err *e)
+static int read_seq(struct reader *r, const Onnx__SequenceProto *p, struct value *out,
+                    struct err *e)
 {
     *out = (struct value){0};
     size_t n = count_items(p);
     if (n == SIZE_MAX)
-        return err_set(e, ERR_MODEL, "a sequence with items of another kind than %d", (int)p->elem_type);
+        return err_set(e, ERR_MODEL, "a sequence with items of another kind than %d",
+                       (int)p->elem_type);
     if (r->depth >= DATA_DEPTH_MAX)
         return err_set(e, ERR_LIMIT, "values nested deeper than %d", DATA_DEPTH_MAX);
     struct seq *s = seq_new(r->source->budget, DTYPE_NONE, e);
@@ -126,9 +130,11 @@ static int read_keys(struct reader *r, const Onnx__MapProto *p, struct tensor *t
     int rc = tensor_new(t, r->source->budget, (enum dtype)p->key_type, 1, &n, e);
     for (int64_t i = 0; i < n && !rc; i++) {
         if (strings)
-            rc = tensor_set_str(t, i, (const char *)p->string_keys[i].data, p->string_keys[i].len, e);
+            rc = tensor_set_str(t, i, (const char *)p->string_keys[i].data, p->string_keys[i].len,
+                                e);
         else
-            dtype_store_i64(t->dtype, (char *)t->data + (size_t)i * dtype_size(t->dtype), p->keys[i]);
+            dtype_store_i64(t->dtype, (char *)t->data + (size_t)i * dtype_size(t->dtype),
+                            p->keys[i]);
     }
     return rc;
 }
@@ -226,7 +232,7 @@ static int read_optional(struct reader *r, const Onnx__OptionalProto *p, struct 
     return rc;
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files --------------------------------------------------------------------------------- */
 
 static void give_name(const char *from, char *name, size_t size)
 {
@@ -321,8 +327,8 @@ static int keep(struct value *v, struct budget *b, struct err *e)
     return rc;
 }
 
-int data_parse(struct value *out, struct budget *b, const void *data, size_t size, enum data_message as,
-               char *name, size_t name_size, struct err *e)
+int data_parse(struct value *out, struct budget *b, const void *data, size_t size,
+               enum data_message as, char *name, size_t name_size, struct err *e)
 {
     struct onnx_source s = {.budget = b, .data = data, .size = size};
     int rc = read_message(&s, as, out, name, name_size, e);
@@ -335,8 +341,8 @@ int data_parse(struct value *out, struct budget *b, const void *data, size_t siz
     return rc;
 }
 
-int data_read(struct value *out, struct budget *b, const char *path, enum data_message as, char *name,
-              size_t name_size, struct err *e)
+int data_read(struct value *out, struct budget *b, const char *path, enum data_message as,
+              char *name, size_t name_size, struct err *e)
 {
     struct onnx_source s = {.budget = b, .file = file_open(b, path, false, e)};
     *out = (struct value){0};

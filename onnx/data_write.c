@@ -29,8 +29,8 @@ static int put_strings(struct arena *a, const struct tensor *t, Onnx__TensorProt
     return 0;
 }
 
-static int put_tensor(struct arena *a, const struct tensor *t, const char *name, Onnx__TensorProto **out,
-                      struct err *e)
+static int put_tensor(struct arena *a, const struct tensor *t, const char *name,
+                      Onnx__TensorProto **out, struct err *e)
 {
     Onnx__TensorProto *p = arena_alloc(a, sizeof *p, e);
     if (!p)
@@ -186,8 +186,8 @@ static int put_value(struct arena *a, const struct value *v, const char *name, b
     return 0;
 }
 
-int data_format(const struct value *v, const char *name, bool optional, struct budget *b, uint8_t **out,
-                size_t *size, struct err *e)
+int data_format(const struct value *v, const char *name, bool optional, struct budget *b,
+                uint8_t **out, size_t *size, struct err *e)
 {
     struct arena a;
     const ProtobufCMessage *p;

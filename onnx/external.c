@@ -29,7 +29,8 @@ static int open_named(struct onnx_source *s, const char *name, struct file **fil
     if (x)
         x->name = mem_strndup(s->budget, name, strlen(name), &local);
     if (x && x->name)
-        x->file = file_open_beneath(s->budget, s->folder, name, s->allow_links, s->in_memory, &local);
+        x->file =
+            file_open_beneath(s->budget, s->folder, name, s->allow_links, s->in_memory, &local);
     if (!x || !x->file) {
         if (x)
             mem_free(x->name);
@@ -61,8 +62,8 @@ static int parse(const char *key, const char *text, size_t *out, struct err *e)
     for (const char *p = text; *p && ok; p++)
         ok = *p >= '0' && *p <= '9' && size_mul(v, 10, &v) && size_add(v, (size_t)(*p - '0'), &v);
     if (!ok)
-        return err_set(e, ERR_MODEL, "external data: the %s \"%.40s\" is not a number of bytes", key,
-                       text);
+        return err_set(e, ERR_MODEL, "external data: the %s \"%.40s\" is not a number of bytes",
+                       key, text);
     *out = v;
     return 0;
 }
@@ -102,16 +103,16 @@ int onnx_external_find(struct onnx_source *s, const Onnx__TensorProto *p, size_t
     if (rc)
         return rc;
     if (length != bytes)
-        return err_set(e, ERR_MODEL, "external data of %zu bytes, its type and dims need %zu", length,
-                       bytes);
+        return err_set(e, ERR_MODEL, "external data of %zu bytes, its type and dims need %zu",
+                       length, bytes);
     if (!s->folder)
-        return err_set(e, ERR_MODEL, "external data, but there is no folder to look for \"%.80s\" in",
-                       location);
+        return err_set(e, ERR_MODEL,
+                       "external data, but there is no folder to look for \"%.80s\" in", location);
     rc = open_named(s, location, file, e);
     if (rc)
         return rc;
     if (!size_add(*offset, bytes, &end) || end > (*file)->size)
-        return err_set(e, ERR_MODEL, "external data: %zu bytes at %zu of \"%.80s\", which has %zu", bytes,
-                       *offset, location, (*file)->size);
+        return err_set(e, ERR_MODEL, "external data: %zu bytes at %zu of \"%.80s\", which has %zu",
+                       bytes, *offset, location, (*file)->size);
     return 0;
 }

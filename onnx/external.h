@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* External data: where a tensor's elements lie in another file of the model's folder. Each file is opened
- * once a model and stays in the source's list. For one thread. */
+/* External data: where a tensor's elements lie in another file of the model's folder. Each file is
+ * opened once a model and stays in the source's list. For one thread. */
 #pragma once
 
 #include "onnx/reader.h"

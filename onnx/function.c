@@ -12,7 +12,7 @@ static const char *plain_domain(const char *domain)
     return strcmp(domain, "ai.onnx") ? domain : "";
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------------- */
 
 static int compare_names(const char *domain, const char *name, const char *overload,
                          const Onnx__FunctionProto *f)
@@ -38,7 +38,8 @@ int functions_load(struct importer *m, struct err *e)
     m->n_functions = p->n_functions;
     for (size_t i = 0; i < m->n_functions; i++) {
         const Onnx__FunctionProto *f = p->functions[i];
-        m->functions[i] = (struct function){.proto = f, .imports = {f->opset_import, f->n_opset_import}};
+        m->functions[i] =
+            (struct function){.proto = f, .imports = {f->opset_import, f->n_opset_import}};
     }
     if (m->n_functions > 1)
         qsort(m->functions, m->n_functions, sizeof *m->functions, compare);
@@ -74,10 +75,10 @@ static int version_of(const struct imports *imports, const char *domain)
     return 0;
 }
 
-/* A function of the model goes before an operator of the same name, but not in ONNX's own domain: what
- * stands there is the same operator spelt out. */
-void function_target(const struct importer *m, const struct imports *imports, const Onnx__NodeProto *p,
-                     struct target *out)
+/* A function of the model goes before an operator of the same name, but not in ONNX's own domain:
+ * what stands there is the same operator spelt out. */
+void function_target(const struct importer *m, const struct imports *imports,
+                     const Onnx__NodeProto *p, struct target *out)
 {
     const char *name = text_of(p->op_type);
     *out = (struct target){.domain = plain_domain(p->domain)};
@@ -88,7 +89,8 @@ void function_target(const struct importer *m, const struct imports *imports, co
         out->function = find(m, out->domain, name, text_of(p->overload));
     if (out->function)
         return;
-    /* Many files use a domain without importing it: its first version then, or the first that has it. */
+    /* Many files use a domain without importing it: its first version then, or the first that has
+     * it. */
     bool imported = out->opset != 0;
     out->opset = imported ? out->opset : 1;
     out->op = op_find(out->domain, name, out->opset, &out->newer);
@@ -100,7 +102,7 @@ void function_target(const struct importer *m, const struct imports *imports, co
         out->function = find(m, out->domain, name, text_of(p->overload));
 }
 
-/* ---- measuring -------------------------------------------------------------------------------- */
+/* ---- measuring ----------------------------------------------------------------------------- */
 
 static int measure_function(struct importer *m, struct function *f, int calls, struct err *e);
 
@@ -122,7 +124,8 @@ static int measure(struct importer *m, const struct imports *imports, Onnx__Node
         if (rc)
             return rc;
         if (*count > IMPORT_NODES_MAX)
-            return err_set(e, ERR_LIMIT, "the model expands to more than %d nodes", IMPORT_NODES_MAX);
+            return err_set(e, ERR_LIMIT, "the model expands to more than %d nodes",
+                           IMPORT_NODES_MAX);
     }
     return 0;
 }
@@ -134,7 +137,8 @@ static int measure_function(struct importer *m, struct function *f, int calls, s
     if (f->state == FUNCTION_OPEN)
         return err_set(e, ERR_MODEL, "the function '%.80s' calls itself", text_of(f->proto->name));
     if (calls > IMPORT_CALLS_MAX)
-        return err_set(e, ERR_LIMIT, "functions call each other more than %d deep", IMPORT_CALLS_MAX);
+        return err_set(e, ERR_LIMIT, "functions call each other more than %d deep",
+                       IMPORT_CALLS_MAX);
     f->state = FUNCTION_OPEN;
     f->nodes = 1;
     int rc = measure(m, &f->imports, f->proto->node, f->proto->n_node, calls, &f->nodes, e);
@@ -149,11 +153,12 @@ int functions_measure(struct importer *m, struct err *e)
     return measure(m, &m->imports, g->node, g->n_node, 0, &count, e);
 }
 
-/* ---- expansion -------------------------------------------------------------------------------- */
+/* ---- expansion ----------------------------------------------------------------------------- */
 
 /* What the body's references stand for: the call's attributes, then the function's defaults. */
-static int bind(struct importer *m, struct scope *caller, struct scope *body, const struct function *f,
-                const Onnx__NodeProto *p, struct call_site *call, struct err *e)
+static int bind(struct importer *m, struct scope *caller, struct scope *body,
+                const struct function *f, const Onnx__NodeProto *p, struct call_site *call,
+                struct err *e)
 {
     size_t n = p->n_attribute + f->proto->n_attribute_proto;
     if (n > IMPORT_CALL_ATTRS_MAX)
@@ -183,7 +188,8 @@ static int bind_inputs(struct importer *m, struct scope *caller, struct scope *b
                        const Onnx__FunctionProto *f, const Onnx__NodeProto *p, struct err *e)
 {
     if (p->n_input > f->n_input || p->n_output > f->n_output)
-        return err_set(e, ERR_MODEL, "the function has %zu inputs and %zu outputs, the call %zu and %zu",
+        return err_set(e, ERR_MODEL,
+                       "the function has %zu inputs and %zu outputs, the call %zu and %zu",
                        f->n_input, f->n_output, p->n_input, p->n_output);
     for (size_t i = 0; i < f->n_input; i++) {
         struct graph_value *v = NULL;
@@ -195,7 +201,8 @@ static int bind_inputs(struct importer *m, struct scope *caller, struct scope *b
     return 0;
 }
 
-/* An output that is an input of the function too, or another output: the caller's value is a copy. */
+/* An output that is an input of the function too, or another output: the caller's value is a copy.
+ */
 static int copy_value(struct importer *m, struct graph_value *from, struct graph_value *to,
                       struct err *e)
 {
@@ -221,7 +228,8 @@ static int bind_outputs(struct importer *m, struct scope *caller, struct scope *
         if (!mine || !mine->value)
             return err_set(e, ERR_INTERNAL, "output '%.80s' was not declared", p->output[i]);
         if (there && !there->value)
-            return err_set(e, ERR_MODEL, "output '%.80s' is an input that was left out", f->output[i]);
+            return err_set(e, ERR_MODEL, "output '%.80s' is an input that was left out",
+                           f->output[i]);
         int rc = there ? copy_value(m, there->value, mine->value, e)
                        : scope_put(m, body, f->output[i], mine->value, true, e);
         if (rc)
@@ -230,11 +238,12 @@ static int bind_outputs(struct importer *m, struct scope *caller, struct scope *
     return 0;
 }
 
-int function_expand(struct importer *m, struct scope *s, struct function *f, const Onnx__NodeProto *p,
-                    struct err *e)
+int function_expand(struct importer *m, struct scope *s, struct function *f,
+                    const Onnx__NodeProto *p, struct err *e)
 {
     struct call_site call = {0};
-    struct scope body = {.graph = s->graph, .imports = &f->imports, .call = &call, .depth = s->depth + 1};
+    struct scope body = {
+        .graph = s->graph, .imports = &f->imports, .call = &call, .depth = s->depth + 1};
     if (body.depth > IMPORT_DEPTH_MAX)
         return err_set(e, ERR_LIMIT, "functions and subgraphs more than %d deep", IMPORT_DEPTH_MAX);
     int rc = bind(m, s, &body, f, p, &call, e);

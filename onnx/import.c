@@ -13,7 +13,7 @@ static const struct {
     int version;
 } opsets[] = {{"", 28}, {"ai.onnx", 28}, {"ai.onnx.ml", 5}};
 
-/* ---- one node --------------------------------------------------------------------------------- */
+/* ---- one node ------------------------------------------------------------------------------ */
 
 /* Names of values without those at the end that are empty. */
 static size_t trimmed(char *const *names, size_t n, bool variadic)
@@ -23,14 +23,15 @@ static size_t trimmed(char *const *names, size_t n, bool variadic)
     return n;
 }
 
-/* Inputs that must be there: the leading in_min, and all of a list of any length. Two operators have
- * optional inputs in front of such a list: Loop, and Scan in its first version. */
+/* Inputs that must be there: the leading in_min, and all of a list of any length. Two operators
+ * have optional inputs in front of such a list: Loop, and Scan in its first version. */
 static bool may_be_absent(const struct node *n, int i)
 {
     const struct op *op = n->op;
     if (op->in_max >= 0)
         return i >= op->in_min;
-    return (i < 2 && !strcmp(op->name, "Loop")) || (i == 0 && n->opset < 9 && !strcmp(op->name, "Scan"));
+    return (i < 2 && !strcmp(op->name, "Loop")) ||
+           (i == 0 && n->opset < 9 && !strcmp(op->name, "Scan"));
 }
 
 static int check_counts(const struct op *op, const Onnx__NodeProto *p, int n_in, int n_out,
@@ -154,8 +155,8 @@ static int import_node(struct importer *m, struct scope *s, const Onnx__NodeProt
     if (t.function)
         return function_expand(m, s, t.function, p, e);
     if (!t.op)
-        return import_report_add(m->report, t.newer ? IMPORT_VERSION : IMPORT_OPERATOR, t.domain, type,
-                                 t.opset, t.newer, text_of(p->name), e);
+        return import_report_add(m->report, t.newer ? IMPORT_VERSION : IMPORT_OPERATOR, t.domain,
+                                 type, t.opset, t.newer, text_of(p->name), e);
     if (!*t.domain && !strcmp(type, "Constant"))
         return make_constant(m, s, p, e);
     struct err local = {0};
@@ -166,12 +167,14 @@ static int import_node(struct importer *m, struct scope *s, const Onnx__NodeProt
         return err_set(e, rc, "%s", local.msg);
     char name[160];
     snprintf(name, sizeof name, "%s: %.110s", type, local.msg);
-    return import_report_add(m->report, IMPORT_NODE, t.domain, name, t.opset, 0, text_of(p->name), e);
+    return import_report_add(m->report, IMPORT_NODE, t.domain, name, t.opset, 0, text_of(p->name),
+                             e);
 }
 
-/* ---- lists of nodes --------------------------------------------------------------------------- */
+/* ---- lists of nodes ------------------------------------------------------------------------ */
 
-/* Values first, so that the order of nodes does not matter. Those of a function's body have no names. */
+/* Values first, so that the order of nodes does not matter. Those of a function's body have no
+ * names. */
 static int declare(struct importer *m, struct scope *s, const char *name, struct err *e)
 {
     struct name_slot *there = scope_own(m, s, name);
@@ -207,7 +210,7 @@ int import_nodes(struct importer *m, struct scope *s, Onnx__NodeProto *const *no
     return 0;
 }
 
-/* ---- graphs ----------------------------------------------------------------------------------- */
+/* ---- graphs -------------------------------------------------------------------------------- */
 
 static int add_constant(struct importer *m, struct scope *s, const char *name, struct tensor *t,
                         struct err *e)
@@ -250,7 +253,8 @@ static bool opaque(const struct type *t)
     return false;
 }
 
-static int add_input(struct importer *m, struct scope *s, const Onnx__ValueInfoProto *p, struct err *e)
+static int add_input(struct importer *m, struct scope *s, const Onnx__ValueInfoProto *p,
+                     struct err *e)
 {
     const char *name = text_of(p->name);
     bool main = s->graph == m->main;
@@ -272,7 +276,8 @@ static int add_input(struct importer *m, struct scope *s, const Onnx__ValueInfoP
 }
 
 /* Inputs that have an initializer are constants: nothing can set them here. */
-static int import_inputs(struct importer *m, struct scope *s, const Onnx__GraphProto *p, struct err *e)
+static int import_inputs(struct importer *m, struct scope *s, const Onnx__GraphProto *p,
+                         struct err *e)
 {
     for (size_t i = 0; i < p->n_input; i++) {
         const struct name_slot *there = scope_own(m, s, text_of(p->input[i]->name));
@@ -286,7 +291,8 @@ static int import_inputs(struct importer *m, struct scope *s, const Onnx__GraphP
 }
 
 /* What the file claims of a value that inference will find out. */
-static int add_hint(struct importer *m, struct graph_value *v, const Onnx__TypeProto *p, struct err *e)
+static int add_hint(struct importer *m, struct graph_value *v, const Onnx__TypeProto *p,
+                    struct err *e)
 {
     if (!p || v->is_input || v->constant || v->outer)
         return 0;
@@ -295,7 +301,8 @@ static int add_hint(struct importer *m, struct graph_value *v, const Onnx__TypeP
     return rc;
 }
 
-static int import_hints(struct importer *m, struct scope *s, const Onnx__GraphProto *p, struct err *e)
+static int import_hints(struct importer *m, struct scope *s, const Onnx__GraphProto *p,
+                        struct err *e)
 {
     for (size_t i = 0; i < p->n_value_info; i++) {
         const Onnx__ValueInfoProto *x = p->value_info[i];
@@ -307,7 +314,8 @@ static int import_hints(struct importer *m, struct scope *s, const Onnx__GraphPr
     return 0;
 }
 
-static int import_outputs(struct importer *m, struct scope *s, const Onnx__GraphProto *p, struct err *e)
+static int import_outputs(struct importer *m, struct scope *s, const Onnx__GraphProto *p,
+                          struct err *e)
 {
     for (size_t i = 0; i < p->n_output; i++) {
         const char *name = text_of(p->output[i]->name);
@@ -325,7 +333,8 @@ static int import_outputs(struct importer *m, struct scope *s, const Onnx__Graph
     return 0;
 }
 
-static int import_graph(struct importer *m, struct scope *s, const Onnx__GraphProto *p, struct err *e)
+static int import_graph(struct importer *m, struct scope *s, const Onnx__GraphProto *p,
+                        struct err *e)
 {
     struct arena *arena = &m->main->shared->arena;
     const char *name = text_of(p->name);
@@ -354,7 +363,7 @@ int import_subgraph(struct importer *m, const struct scope *outer, struct graph 
     return import_graph(m, &s, p, e);
 }
 
-/* ---- the model -------------------------------------------------------------------------------- */
+/* ---- the model ----------------------------------------------------------------------------- */
 
 static int check_opsets(struct importer *m, const struct imports *imports, struct err *e)
 {
@@ -365,7 +374,8 @@ static int check_opsets(struct importer *m, const struct imports *imports, struc
         const Onnx__OperatorSetIdProto *x = imports->list[i];
         const char *domain = text_of(x->domain);
         if (x->version < 1 || x->version > INT_MAX)
-            return err_set(e, ERR_MODEL, "opset %" PRId64 " of '%.80s' does not exist", x->version, domain);
+            return err_set(e, ERR_MODEL, "opset %" PRId64 " of '%.80s' does not exist", x->version,
+                           domain);
         for (size_t k = 0; k < i; k++)
             if (!strcmp(domain, text_of(imports->list[k]->domain)) &&
                 imports->list[k]->version != x->version)

@@ -2,9 +2,10 @@
 /* A model's messages into a graph: names resolved, operators chosen by domain and opset, attributes
  * filled, functions expanded.
  *
- * Operators' older versions are brought up here and by their `fix`. Nodes need not be in order. What the
- * build does not support does not stop the import: everything missing is gathered in a report. The graph
- * owns all that it needs, but for tensors of a model in the caller's memory. For one thread.
+ * Operators' older versions are brought up here and by their `fix`. Nodes need not be in order.
+ * What the build does not support does not stop the import: everything missing is gathered in a
+ * report. The graph owns all that it needs, but for tensors of a model in the caller's memory. For
+ * one thread.
  */
 #pragma once
 
@@ -26,7 +27,7 @@ struct import_item {
     enum import_kind kind;
     const char *domain, *name; /* "ai.onnx" spelt out */
     int version;               /* imported */
-    int other;                 /* IMPORT_VERSION: the first version known; IMPORT_OPSET: the last one */
+    int other; /* IMPORT_VERSION: the first version known; IMPORT_OPSET: the last one */
     size_t count;
     const char *where[IMPORT_NAMES_MAX]; /* first nodes' names */
 };
@@ -39,9 +40,9 @@ struct import_report {
     size_t more; /* items beyond IMPORT_ITEMS_MAX */
 };
 
-/* 0 with a graph that is in order and whole; ERR_UNSUPPORTED with a graph that has its inputs, outputs
- * and known nodes only, to be described but not run, and a line that sums the report up; else *out is
- * NULL. */
+/* 0 with a graph that is in order and whole; ERR_UNSUPPORTED with a graph that has its inputs,
+ * outputs and known nodes only, to be described but not run, and a line that sums the report up;
+ * else *out is NULL. */
 int onnx_import(struct onnx_model *m, struct graph **out, struct import_report *report,
                 struct err *e) WARN_UNUSED;
 
@@ -50,7 +51,8 @@ int import_report_add(struct import_report *r, enum import_kind kind, const char
                       const char *name, int version, int other, const char *where,
                       struct err *e) WARN_UNUSED;
 /* A line an item; "" if nothing is missing; mem_alloc'd. */
-char *import_report_text(const struct import_report *r, struct budget *b, struct err *e) WARN_UNUSED;
+char *import_report_text(const struct import_report *r, struct budget *b,
+                         struct err *e) WARN_UNUSED;
 /* The same in one line, as an error. */
 int import_report_error(const struct import_report *r, struct err *e);
 void import_report_clear(struct import_report *r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the import share: the importer, scopes of names, functions. Private to onnx/, and gone
- * when the import is over, with the arena that all of it lies in. */
+/* What the parts of the import share: the importer, scopes of names, functions. Private to onnx/,
+ * and gone when the import is over, with the arena that all of it lies in. */
 #pragma once
 
 #include "graph/op.h"
@@ -97,43 +97,43 @@ static inline const char *text_of(const char *s)
     return s ? s : "";
 }
 
-/* ---- scope.c: names ---- */
+/* ---- scope.c: names ------------------------------------------------------------------------ */
 
 struct name_slot *scope_own(const struct importer *m, const struct scope *s, const char *name);
 /* A new name in the scope; ERR_MODEL if it is there already or is empty. */
-int scope_put(struct importer *m, struct scope *s, const char *name, struct graph_value *v, bool wanted,
-              struct err *e) WARN_UNUSED;
-/* The value that a name stands for, captured into `into`; *out is NULL for "" and for what a caller left
- * out. ERR_MODEL if there is none. */
+int scope_put(struct importer *m, struct scope *s, const char *name, struct graph_value *v,
+              bool wanted, struct err *e) WARN_UNUSED;
+/* The value that a name stands for, captured into `into`; *out is NULL for "" and for what a caller
+ * left out. ERR_MODEL if there is none. */
 int scope_find(struct importer *m, const struct scope *s, struct graph *into, const char *name,
                struct graph_value **out, struct err *e) WARN_UNUSED;
 
-/* ---- type.c: types ---- */
+/* ---- type.c: types ------------------------------------------------------------------------- */
 
 /* `hint`: a claim, where what is missing or unnamed is unknown; else the type must be whole. */
 int type_read(struct importer *m, const Onnx__TypeProto *p, bool hint, struct type *out,
               struct err *e) WARN_UNUSED;
 
-/* ---- function.c: what nodes stand for, and expansion ---- */
+/* ---- function.c: what nodes stand for, and expansion --------------------------------------- */
 
 int functions_load(struct importer *m, struct err *e) WARN_UNUSED;
 /* Check that nothing calls itself and that the whole expands to a bearable number of nodes. */
 int functions_measure(struct importer *m, struct err *e) WARN_UNUSED;
-void function_target(const struct importer *m, const struct imports *imports, const Onnx__NodeProto *p,
-                     struct target *out);
+void function_target(const struct importer *m, const struct imports *imports,
+                     const Onnx__NodeProto *p, struct target *out);
 /* Put a function's nodes in place of the call. */
-int function_expand(struct importer *m, struct scope *s, struct function *f, const Onnx__NodeProto *p,
-                    struct err *e) WARN_UNUSED;
+int function_expand(struct importer *m, struct scope *s, struct function *f,
+                    const Onnx__NodeProto *p, struct err *e) WARN_UNUSED;
 
-/* ---- attr.c: attributes ---- */
+/* ---- attr.c: attributes -------------------------------------------------------------------- */
 
 /* Follow a reference; out->attr is NULL if it leads to nothing. */
 int attr_resolve(const struct scope *s, const Onnx__AttributeProto *p, struct bound *out,
                  struct err *e) WARN_UNUSED;
 /* AttributeProto.AttributeType; found from the fields if the file does not say it. */
 int attr_type(const Onnx__AttributeProto *p);
-/* The attributes of a node by the rows of its operator's table; unknown ones, those of another version and
- * of another kind are refused, missing ones too. */
+/* The attributes of a node by the rows of its operator's table; unknown ones, those of another
+ * version and of another kind are refused, missing ones too. */
 int attr_match(struct importer *m, const struct scope *s, const struct op *op, int opset,
                const Onnx__NodeProto *p, struct bound given[IMPORT_ATTR_ROWS_MAX],
                struct err *e) WARN_UNUSED;
@@ -146,7 +146,7 @@ int attr_fill(struct importer *m, const struct scope *s, struct node *n, const s
 int attr_constant(struct importer *m, const struct scope *s, const Onnx__NodeProto *p,
                   struct tensor *out, struct err *e) WARN_UNUSED;
 
-/* ---- import.c ---- */
+/* ---- import.c ------------------------------------------------------------------------------ */
 
 int import_nodes(struct importer *m, struct scope *s, Onnx__NodeProto *const *nodes, size_t n,
                  struct err *e) WARN_UNUSED;

@@ -30,7 +30,7 @@ bool npy_known(const void *data, size_t size)
     return size >= sizeof magic && !memcmp(data, magic, sizeof magic);
 }
 
-/* ---- the header: a Python dictionary of literals ---------------------------------------------- */
+/* ---- the header: a Python dictionary of literals ------------------------------------------- */
 
 struct scan {
     const char *at, *end;
@@ -101,7 +101,8 @@ static int take_shape(struct scan *s, struct header *h, struct err *e)
     while (!take(s, ')')) {
         if (h->rank == TENSOR_RANK_MAX)
             return err_set(e, ERR_LIMIT, "a .npy file of a rank above %d", TENSOR_RANK_MAX);
-        if (!take_int(s, &h->dims[h->rank++]) || (!take(s, ',') && (s->at == s->end || *s->at != ')')))
+        if (!take_int(s, &h->dims[h->rank++]) ||
+            (!take(s, ',') && (s->at == s->end || *s->at != ')')))
             return err_set(e, ERR_INPUT, "a .npy file: a bad shape");
     }
     return 0;
@@ -181,7 +182,7 @@ static int read_header(struct header *h, const uint8_t *data, size_t size, struc
     return seen == 7 ? 0 : err_set(e, ERR_INPUT, "a .npy file: an entry of its header is missing");
 }
 
-/* ---- elements --------------------------------------------------------------------------------- */
+/* ---- elements ------------------------------------------------------------------------------ */
 
 static enum dtype find_type(const struct header *h)
 {
@@ -289,8 +290,8 @@ static size_t put_utf8(uint32_t c, char *out)
 }
 
 /* One string, padded with NULs in the file. `buf` has four bytes a code point. */
-static int read_string(struct tensor *t, int64_t i, const struct header *h, const uint8_t *p, char *buf,
-                       struct err *e)
+static int read_string(struct tensor *t, int64_t i, const struct header *h, const uint8_t *p,
+                       char *buf, struct err *e)
 {
     size_t unit = h->kind == 'U' ? 4 : 1, n = h->item, bytes = 0;
     if (unit == 1) {
@@ -303,7 +304,8 @@ static int read_string(struct tensor *t, int64_t i, const struct header *h, cons
     for (size_t k = 0; k < n; k++) {
         size_t added = put_utf8(code_point(p + 4 * k, h->order), buf + bytes);
         if (!added)
-            return err_set(e, ERR_INPUT, "a .npy file: element %" PRId64 " is not valid Unicode", i);
+            return err_set(e, ERR_INPUT, "a .npy file: element %" PRId64 " is not valid Unicode",
+                           i);
         bytes += added;
     }
     return tensor_set_str(t, i, buf, bytes, e);
@@ -366,7 +368,7 @@ int npy_read(struct tensor *out, struct budget *b, const char *path, struct err 
     return rc ? err_at(e, rc, "%s", path) : 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 enum { NPY_ALIGN = 64, NPY_HEADER_MAX = 512 };
 

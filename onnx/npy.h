@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NumPy's files: .npy (versions 1 to 3, either order, either byte order) and .npz, a zip of them.
  *
- * Reading gives tensors of bool, integers, floats of 16 to 64 bits, complex numbers, and strings from
- * 'U' (as UTF-8) and 'S'. Pickled objects, records and dates are refused. Files are hostile: every length
- * is checked, an archive's member may not expand beyond what deflate can do. What is wrong is ERR_INPUT,
- * what is not read or written here ERR_UNSUPPORTED. Any thread.
+ * Reading gives tensors of bool, integers, floats of 16 to 64 bits, complex numbers, and strings
+ * from 'U' (as UTF-8) and 'S'. Pickled objects, records and dates are refused. Files are hostile:
+ * every length is checked, an archive's member may not expand beyond what deflate can do. What is
+ * wrong is ERR_INPUT, what is not read or written here ERR_UNSUPPORTED. Any thread.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Zip archives as far as .npz files need them: the central directory, stored and deflated members, the
- * 64-bit fields of large ones. Numbers are little-endian; section numbers are those of APPNOTE.TXT. */
+/* Zip archives as far as .npz files need them: the central directory, stored and deflated members,
+ * the 64-bit fields of large ones. Numbers are little-endian; section numbers are those of
+ * APPNOTE.TXT. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +58,7 @@ bool npz_known(const void *data, size_t size)
     return size >= 4 && (number(data, 4) == SIGN_LOCAL || number(data, 4) == SIGN_END);
 }
 
-/* ---- the directory ---------------------------------------------------------------------------- */
+/* ---- the directory ------------------------------------------------------------------------- */
 
 /* The end record lies at the file's end, before a comment of at most 64 KiB. */
 static bool find_end(const struct zip *z, size_t *at)
@@ -134,10 +135,14 @@ static bool next(struct zip *z, struct member *m)
     size_t whole = MEMBER_BYTES + name + extra + comment;
     if (whole > z->end - z->at)
         return false;
-    *m = (struct member){
-        .name = (const char *)p + MEMBER_BYTES, .name_size = name, .flags = (unsigned)number(p + 8, 2),
-        .method = (unsigned)number(p + 10, 2), .crc = (uint32_t)number(p + 16, 4),
-        .packed = number(p + 20, 4), .unpacked = number(p + 24, 4), .offset = number(p + 42, 4)};
+    *m = (struct member){.name = (const char *)p + MEMBER_BYTES,
+                         .name_size = name,
+                         .flags = (unsigned)number(p + 8, 2),
+                         .method = (unsigned)number(p + 10, 2),
+                         .crc = (uint32_t)number(p + 16, 4),
+                         .packed = number(p + 20, 4),
+                         .unpacked = number(p + 24, 4),
+                         .offset = number(p + 42, 4)};
     z->at += whole;
     return read_large(m, p + MEMBER_BYTES + name, extra);
 }
@@ -185,16 +190,18 @@ static int find(struct zip *z, const char *name, struct member *out, struct err 
     return 0;
 }
 
-/* ---- members ---------------------------------------------------------------------------------- */
+/* ---- members ------------------------------------------------------------------------------- */
 
-/* Where a member's bytes begin: behind its own header, whose name and extra may differ in length. */
+/* Where a member's bytes begin: behind its own header, whose name and extra may differ in length.
+ */
 static int locate(const struct zip *z, const struct member *m, const uint8_t **out, struct err *e)
 {
     if (m->offset > z->size || z->size - m->offset < LOCAL_BYTES ||
         number(z->data + m->offset, 4) != SIGN_LOCAL)
         return err_set(e, ERR_INPUT, "a .npz file: a member lies outside the file");
     const uint8_t *p = z->data + m->offset;
-    size_t head = LOCAL_BYTES + number(p + 26, 2) + number(p + 28, 2), room = z->size - (size_t)m->offset;
+    size_t head = LOCAL_BYTES + number(p + 26, 2) + number(p + 28, 2),
+           room = z->size - (size_t)m->offset;
     if (head > room || m->packed > room - head)
         return err_set(e, ERR_INPUT, "a .npz file: a member lies outside the file");
     *out = p + head;
@@ -212,7 +219,8 @@ static void zip_free(voidpf budget, voidpf p)
 }
 
 /* Exactly `size` bytes from `packed` ones; zlib counts in int, so it is fed in pieces. */
-static bool inflate_all(struct budget *b, const uint8_t *in, size_t packed, uint8_t *out, size_t size)
+static bool inflate_all(struct budget *b, const uint8_t *in, size_t packed, uint8_t *out,
+                        size_t size)
 {
     const uInt piece = 1u << 30;
     z_stream s = {.zalloc = zip_alloc, .zfree = zip_free, .opaque = b};
@@ -242,8 +250,8 @@ static bool crc_fits(const uint8_t *data, size_t size, uint32_t want)
     return crc32_z(crc32_z(0, NULL, 0), data, size) == want;
 }
 
-static int read_member(struct tensor *out, struct budget *b, const struct zip *z, const struct member *m,
-                       struct err *e)
+static int read_member(struct tensor *out, struct budget *b, const struct zip *z,
+                       const struct member *m, struct err *e)
 {
     const uint8_t *p = NULL;
     int rc = locate(z, m, &p, e);
@@ -284,7 +292,8 @@ int npz_parse(struct tensor *out, struct budget *b, const void *data, size_t siz
     return rc ? rc : read_member(out, b, &z, &m, e);
 }
 
-int npz_read(struct tensor *out, struct budget *b, const char *path, const char *name, struct err *e)
+int npz_read(struct tensor *out, struct budget *b, const char *path, const char *name,
+             struct err *e)
 {
     *out = (struct tensor){0};
     struct file *f = file_open(b, path, false, e);

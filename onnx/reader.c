@@ -7,10 +7,10 @@
 
 #include "onnx/tensor.h"
 
-/* ---- unpacking -------------------------------------------------------------------------------- */
+/* ---- unpacking ----------------------------------------------------------------------------- */
 
-/* What protobuf-c allocates while it unpacks, all in one arena. It reports no reasons: the first one is
- * kept here. */
+/* What protobuf-c allocates while it unpacks, all in one arena. It reports no reasons: the first
+ * one is kept here. */
 struct unpacker {
     struct arena *arena;
     struct err *err;
@@ -30,8 +30,8 @@ static void unpack_free(void *data, void *p)
 {
 }
 
-/* Bytes of unpacked messages, for each reduced byte. An empty message is the worst: two bytes become
- * some three hundred; real models stay below a tenth of that. */
+/* Bytes of unpacked messages, for each reduced byte. An empty message is the worst: two bytes
+ * become some three hundred; real models stay below a tenth of that. */
 enum { UNPACKED_RATIO = 64, UNPACKED_MIN = 1 << 20 };
 
 int onnx_unpack(struct onnx_source *s, struct budget *limit, struct arena *arena, enum wire_msg msg,
@@ -42,7 +42,8 @@ int onnx_unpack(struct onnx_source *s, struct budget *limit, struct arena *arena
     int rc = wire_reduce(&w, s->budget, msg, s->data, s->size, e);
     if (rc)
         return rc;
-    budget_init(limit, w.size * UNPACKED_RATIO + UNPACKED_MIN, s->budget ? s->budget : budget_process());
+    budget_init(limit, w.size * UNPACKED_RATIO + UNPACKED_MIN,
+                s->budget ? s->budget : budget_process());
     arena_init(arena, limit);
     struct unpacker u = {.arena = arena, .err = &local};
     ProtobufCAllocator allocator = {unpack_alloc, unpack_free, &u};
@@ -59,7 +60,7 @@ int onnx_unpack(struct onnx_source *s, struct budget *limit, struct arena *arena
     return err_set(e, ERR_MODEL, "not a valid ONNX file: its messages cannot be unpacked");
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------- */
 
 static int check(struct onnx_model *m, struct err *e)
 {
@@ -71,8 +72,9 @@ static int check(struct onnx_model *m, struct err *e)
     if (p->ir_version < 1)
         return err_set(e, ERR_MODEL, "IR version %" PRId64 " does not exist", p->ir_version);
     if (p->ir_version > ONNX_IR_MAX)
-        return err_set(e, ERR_UNSUPPORTED, "IR version %" PRId64 "; %d is the newest that is supported",
-                       p->ir_version, ONNX_IR_MAX);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "IR version %" PRId64 "; %d is the newest that is supported", p->ir_version,
+                       ONNX_IR_MAX);
     return 0;
 }
 
@@ -84,8 +86,8 @@ static int load(struct onnx_model *m, const struct onnx_options *o, struct err *
         return err_set(e, ERR_MODEL, "the file is empty");
     s->in_memory = o && o->in_memory;
     s->allow_links = o && o->allow_links;
-    int rc = onnx_unpack(s, &m->limit, &m->arena, WIRE_MODEL, &onnx__model_proto__descriptor, &message,
-                         e);
+    int rc = onnx_unpack(s, &m->limit, &m->arena, WIRE_MODEL, &onnx__model_proto__descriptor,
+                         &message, e);
     if (rc)
         return rc;
     m->proto = (const Onnx__ModelProto *)message;
@@ -150,7 +152,7 @@ void onnx_close(struct onnx_model *m)
     mem_free(m);
 }
 
-/* ---- metadata --------------------------------------------------------------------------------- */
+/* ---- metadata ------------------------------------------------------------------------------ */
 
 static const char *number(bool has, int64_t v, char *buf, size_t size)
 {

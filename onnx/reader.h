@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model file opened: its bytes, its messages unpacked, the places of its tensors' elements.
  *
- * The file is mapped (or read, if asked) and goes through the wire pass; what that leaves is unpacked by
- * protobuf-c into an arena of limited size. Tensors are made later (onnx/tensor.h) and hold the file
- * themselves, so they may outlive the model. Closing frees everything else. Opening is for one
- * thread; the messages are read-only afterwards.
+ * The file is mapped (or read, if asked) and goes through the wire pass; what that leaves is
+ * unpacked by protobuf-c into an arena of limited size. Tensors are made later (onnx/tensor.h) and
+ * hold the file themselves, so they may outlive the model. Closing frees everything else. Opening
+ * is for one thread; the messages are read-only afterwards.
  */
 #pragma once
 
@@ -52,18 +52,20 @@ struct onnx_model *onnx_open_memory(struct budget *b, const void *data, size_t s
                                     const struct onnx_options *o, struct err *e) WARN_UNUSED;
 void onnx_close(struct onnx_model *m);
 
-/* "producer", "producer_version", "domain", "doc", "graph", "ir_version", "model_version", "opset" (as
- * "ai.onnx 17, com.microsoft 1"), or a key of the model's own entries; NULL if absent. Numbers are
- * printed into buf. */
+/* "producer", "producer_version", "domain", "doc", "graph", "ir_version", "model_version", "opset"
+ * (as "ai.onnx 17, com.microsoft 1"), or a key of the model's own entries; NULL if absent. Numbers
+ * are printed into buf. */
 const char *onnx_metadata(const struct onnx_model *m, const char *key, char *buf, size_t size);
 /* The i-th of the model's own entries; false past the end. */
-bool onnx_metadata_entry(const struct onnx_model *m, size_t i, const char **key, const char **value);
+bool onnx_metadata_entry(const struct onnx_model *m, size_t i, const char **key,
+                         const char **value);
 
 /* Give back the pages that a tensor's elements have in a mapped file (it can still be read). */
 void onnx_release_pages(const struct tensor *t);
 
-/* Reduce and unpack one message of this kind. The source is set up but for its folder; the message lies
- * in the arena, whose budget is `limit` (both initialised here, cleared by the caller on success). */
+/* Reduce and unpack one message of this kind. The source is set up but for its folder; the message
+ * lies in the arena, whose budget is `limit` (both initialised here, cleared by the caller on
+ * success). */
 int onnx_unpack(struct onnx_source *s, struct budget *limit, struct arena *arena, enum wire_msg msg,
                 const ProtobufCMessageDescriptor *type, ProtobufCMessage **out,
                 struct err *e) WARN_UNUSED;

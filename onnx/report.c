@@ -64,12 +64,15 @@ static void print_item(struct text *t, const struct import_item *x)
         text_add(t, "operator %s (opset %d) is not supported", name, x->version);
         break;
     case IMPORT_VERSION:
-        text_add(t, x->other > x->version ? "operator %s is supported from opset %d on, the model imports %d"
-                                          : "operator %s of opset %d is not in the imported opset %d",
+        text_add(t,
+                 x->other > x->version
+                     ? "operator %s is supported from opset %d on, the model imports %d"
+                     : "operator %s of opset %d is not in the imported opset %d",
                  name, x->other, x->version);
         break;
     case IMPORT_OPSET:
-        text_add(t, "opset %d of %s is newer than %d, the last one known", x->version, name, x->other);
+        text_add(t, "opset %d of %s is newer than %d, the last one known", x->version, name,
+                 x->other);
         break;
     case IMPORT_TYPE:
         text_add(t, "type %s is not supported", x->name);
@@ -121,7 +124,8 @@ int import_report_error(const struct import_report *r, struct err *e)
             n = snprintf(line + at, sizeof line - at, " (opset %d; known: %s %d)", x->version,
                          x->other > x->version ? "from" : "up to", x->other);
         else
-            n = snprintf(line + at, sizeof line - at, " (%zu node%s)", x->count, x->count == 1 ? "" : "s");
+            n = snprintf(line + at, sizeof line - at, " (%zu node%s)", x->count,
+                         x->count == 1 ? "" : "s");
         at += n > 0 ? (size_t)n : 0;
     }
     if (operators == r->n + r->more)

@@ -45,8 +45,8 @@ static int grow(struct importer *m, struct names *names, struct err *e)
     return 0;
 }
 
-int scope_put(struct importer *m, struct scope *s, const char *name, struct graph_value *v, bool wanted,
-              struct err *e)
+int scope_put(struct importer *m, struct scope *s, const char *name, struct graph_value *v,
+              bool wanted, struct err *e)
 {
     if (!name || !*name)
         return err_set(e, ERR_MODEL, "a value without a name");

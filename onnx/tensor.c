@@ -7,7 +7,15 @@
 #include "onnx/external.h"
 
 /* Numbers of the fields of TensorProto that hold elements. */
-enum { FIELD_FLOAT = 4, FIELD_INT32, FIELD_STRING, FIELD_INT64, FIELD_RAW = 9, FIELD_DOUBLE, FIELD_UINT64 };
+enum {
+    FIELD_FLOAT = 4,
+    FIELD_INT32,
+    FIELD_STRING,
+    FIELD_INT64,
+    FIELD_RAW = 9,
+    FIELD_DOUBLE,
+    FIELD_UINT64
+};
 
 /* Which typed field elements of a type go into. */
 static int typed_field(enum dtype t)
@@ -40,7 +48,7 @@ struct elems {
     bool stays;           /* the bytes live as long as the source's data */
 };
 
-/* ---- views ------------------------------------------------------------------------------------ */
+/* ---- views --------------------------------------------------------------------------------- */
 
 static void view_release(struct buffer *b)
 {
@@ -82,7 +90,7 @@ static int make(struct onnx_source *s, struct tensor *t, struct err *e)
     return tensor_new(t, s->budget, shape.dtype, shape.rank, shape.dims, e);
 }
 
-/* ---- raw elements ----------------------------------------------------------------------------- */
+/* ---- raw elements -------------------------------------------------------------------------- */
 
 static int wrong_length(const struct tensor *t, size_t have, const char *unit, int64_t want,
                         struct err *e)
@@ -90,6 +98,18 @@ static int wrong_length(const struct tensor *t, size_t have, const char *unit, i
     char text[256];
     return err_set(e, ERR_MODEL, "%s needs %" PRId64 " %s, the file has %zu",
                    tensor_describe(t, text, sizeof text), want, unit, have);
+}
+
+/* Elements out of their file, whose pages are given back on the way. */
+static void copy_raw(uint8_t *out, const struct elems *x)
+{
+    const size_t piece = (size_t)16 << 20;
+    for (size_t at = 0; at < x->size; at += piece) {
+        size_t n = x->size - at < piece ? x->size - at : piece;
+        memcpy(out + at, x->bytes + at, n);
+        if (x->file)
+            file_release_pages(x->file, (size_t)(x->bytes - x->file->data) + at, n);
+    }
 }
 
 static int read_raw(struct onnx_source *s, const struct elems *x, struct tensor *t, struct err *e)
@@ -107,15 +127,13 @@ static int read_raw(struct onnx_source *s, const struct elems *x, struct tensor 
     if (packed)
         dtype_unpack(t->dtype, x->bytes, out, n);
     else
-        memcpy(out, x->bytes, need);
+        copy_raw(out, x);
     for (size_t i = 0; boolean && i < n; i++)
         out[i] = out[i] != 0;
-    if (x->file)
-        file_release_pages(x->file, (size_t)(x->bytes - x->file->data), x->size);
     return 0;
 }
 
-/* ---- typed fields ----------------------------------------------------------------------------- */
+/* ---- typed fields -------------------------------------------------------------------------- */
 
 /* Values of a typed field: those that protobuf-c unpacked, or varints of a payload. */
 struct numbers {
@@ -163,8 +181,8 @@ static void store(enum dtype t, void *data, size_t i, int64_t v)
     }
 }
 
-/* Integers, and floats of at most 16 bits as their bit patterns; types narrower than a byte come a packed
- * byte at a time. */
+/* Integers, and floats of at most 16 bits as their bit patterns; types narrower than a byte come a
+ * packed byte at a time. */
 static int read_numbers(struct onnx_source *s, struct numbers *x, struct tensor *t, struct err *e)
 {
     size_t n = (size_t)tensor_count(t);
@@ -206,10 +224,11 @@ static int read_strings(struct onnx_source *s, const Onnx__TensorProto *p, struc
     return rc;
 }
 
-/* ---- finding the elements --------------------------------------------------------------------- */
+/* ---- finding the elements ------------------------------------------------------------------ */
 
 /* The one field that holds elements; several are refused. */
-static int find(const struct onnx_source *s, const Onnx__TensorProto *p, struct elems *x, struct err *e)
+static int find(const struct onnx_source *s, const Onnx__TensorProto *p, struct elems *x,
+                struct err *e)
 {
     const struct {
         int field;
@@ -287,8 +306,8 @@ static int read_elems(struct onnx_source *s, const Onnx__TensorProto *p, struct 
     return read_numbers(s, &numbers, t, e);
 }
 
-static int read_external(struct onnx_source *s, const Onnx__TensorProto *p, const struct elems *inner,
-                         struct tensor *t, struct err *e)
+static int read_external(struct onnx_source *s, const Onnx__TensorProto *p,
+                         const struct elems *inner, struct tensor *t, struct err *e)
 {
     size_t offset, bytes = dtype_packed_bytes(t->dtype, (size_t)tensor_count(t));
     struct elems x = {.field = FIELD_RAW, .size = bytes, .stays = true};
@@ -303,10 +322,11 @@ static int read_external(struct onnx_source *s, const Onnx__TensorProto *p, cons
     return read_raw(s, &x, t, e);
 }
 
-/* ---- tensors ---------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------------- */
 
 /* Type and dims, with room for twelve bits of element size before anything can overflow. */
-static int read_shape(int64_t type, size_t rank, const int64_t *dims, struct tensor *t, struct err *e)
+static int read_shape(int64_t type, size_t rank, const int64_t *dims, struct tensor *t,
+                      struct err *e)
 {
     int64_t count;
     char text[256];
@@ -329,7 +349,8 @@ static int read_shape(int64_t type, size_t rank, const int64_t *dims, struct ten
     return 0;
 }
 
-static int read_proto(struct onnx_source *s, const Onnx__TensorProto *p, struct tensor *t, struct err *e)
+static int read_proto(struct onnx_source *s, const Onnx__TensorProto *p, struct tensor *t,
+                      struct err *e)
 {
     struct elems x;
     int rc = read_shape(p->data_type, p->n_dims, p->dims, t, e);
@@ -358,7 +379,7 @@ int onnx_tensor_read(struct onnx_source *s, const Onnx__TensorProto *p, struct t
     return err_set(e, rc, "tensor '%.80s': %s", p->name ? p->name : "", local.msg);
 }
 
-/* ---- sparse tensors --------------------------------------------------------------------------- */
+/* ---- sparse tensors ------------------------------------------------------------------------ */
 
 /* The place of element i among the dense ones. */
 static int sparse_place(const struct tensor *indices, const struct tensor *dense, int64_t i,
@@ -375,7 +396,8 @@ static int sparse_place(const struct tensor *indices, const struct tensor *dense
     for (int k = 0; k < dense->rank; k++) {
         int64_t index = v[i * dense->rank + k];
         if (index < 0 || index >= dense->dims[k])
-            return err_set(e, ERR_MODEL, "index %" PRId64 " of a dim of %" PRId64, index, dense->dims[k]);
+            return err_set(e, ERR_MODEL, "index %" PRId64 " of a dim of %" PRId64, index,
+                           dense->dims[k]);
         *place = *place * dense->dims[k] + index;
     }
     return 0;
@@ -394,14 +416,14 @@ static int scatter(const struct tensor *values, const struct tensor *indices, st
         int rc = sparse_place(indices, dense, i, count, &place, e);
         if (rc)
             return rc;
-        memcpy((char *)dense->data + (size_t)place * size, (const char *)values->data + (size_t)i * size,
-               size);
+        memcpy((char *)dense->data + (size_t)place * size,
+               (const char *)values->data + (size_t)i * size, size);
     }
     return 0;
 }
 
-static int make_dense(struct onnx_source *s, const struct tensor *values, const struct tensor *indices,
-                      struct tensor *dense, struct err *e)
+static int make_dense(struct onnx_source *s, const struct tensor *values,
+                      const struct tensor *indices, struct tensor *dense, struct err *e)
 {
     size_t bytes = tensor_bytes(dense);
     if (dense->dtype == DTYPE_STRING)
@@ -435,5 +457,6 @@ int onnx_sparse_read(struct onnx_source *s, const Onnx__SparseTensorProto *p, st
     if (!rc)
         return 0;
     *out = (struct tensor){0};
-    return err_set(e, rc, "sparse tensor '%.80s': %s", p->values->name ? p->values->name : "", local.msg);
+    return err_set(e, rc, "sparse tensor '%.80s': %s", p->values->name ? p->values->name : "",
+                   local.msg);
 }

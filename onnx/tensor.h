@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TensorProto to struct tensor: checked in every length, a view of the file where that is possible.
  *
- * Elements in raw_data, in a typed field or in external data; dims, type and length must agree exactly.
- * A view is made if the elements lie in the file as they lie in memory and aligned to their size; it
- * holds the file by its buffer (or, for a model in the caller's memory, borrows). Everything else is
- * copied: types narrower than a byte, varints, strings, booleans (which become 0 or 1). For one thread.
+ * Elements in raw_data, in a typed field or in external data; dims, type and length must agree
+ * exactly. A view is made if the elements lie in the file as they lie in memory and aligned to
+ * their size; it holds the file by its buffer (or, for a model in the caller's memory, borrows).
+ * Everything else is copied: types narrower than a byte, varints, strings, booleans (which become 0
+ * or 1). For one thread.
  */
 #pragma once
 

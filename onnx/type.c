@@ -14,7 +14,8 @@ static int read_dim(struct importer *m, const Onnx__TensorShapeProto__Dimension 
                     int64_t *out, struct err *e)
 {
     struct syms *syms = m->main->shared->syms;
-    if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0) {
+    if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+        d->dim_value >= 0) {
         if (!sym_is_number(d->dim_value))
             return err_set(e, ERR_LIMIT, "a dim of %" PRId64 " is too large", d->dim_value);
         *out = d->dim_value;
@@ -30,8 +31,8 @@ static int read_dim(struct importer *m, const Onnx__TensorShapeProto__Dimension 
     return 0;
 }
 
-static int read_tensor(struct importer *m, int64_t elem, const Onnx__TensorShapeProto *shape, bool hint,
-                       struct type *out, struct err *e)
+static int read_tensor(struct importer *m, int64_t elem, const Onnx__TensorShapeProto *shape,
+                       bool hint, struct type *out, struct err *e)
 {
     if (elem != 0 && !dtype_valid(elem))
         return err_set(e, ERR_MODEL, "element type %" PRId64 " does not exist", elem);
@@ -74,7 +75,8 @@ static int read_elem(struct importer *m, const Onnx__TypeProto *p, bool hint, in
 static int read_map(struct importer *m, const Onnx__TypeProto__Map *p, bool hint, int depth,
                     struct type *out, struct err *e)
 {
-    enum dtype key = p->has_key_type && dtype_valid(p->key_type) ? (enum dtype)p->key_type : DTYPE_NONE;
+    enum dtype key =
+        p->has_key_type && dtype_valid(p->key_type) ? (enum dtype)p->key_type : DTYPE_NONE;
     if (key != DTYPE_STRING && !dtype_is_int(key) && !hint)
         return err_set(e, ERR_MODEL, "a map with keys of type %d", (int)p->key_type);
     out->dtype = key;
@@ -93,8 +95,8 @@ static int read_type(struct importer *m, const Onnx__TypeProto *p, bool hint, in
         return read_tensor(m, p->tensor_type->elem_type, p->tensor_type->shape, hint, out, e);
     case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE:
         out->kind = TYPE_SPARSE;
-        return read_tensor(m, p->sparse_tensor_type->elem_type, p->sparse_tensor_type->shape, hint, out,
-                           e);
+        return read_tensor(m, p->sparse_tensor_type->elem_type, p->sparse_tensor_type->shape, hint,
+                           out, e);
     case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE:
         out->kind = TYPE_SEQUENCE;
         return read_elem(m, p->sequence_type->elem_type, hint, depth, out, e);
@@ -111,7 +113,8 @@ static int read_type(struct importer *m, const Onnx__TypeProto *p, bool hint, in
     }
 }
 
-int type_read(struct importer *m, const Onnx__TypeProto *p, bool hint, struct type *out, struct err *e)
+int type_read(struct importer *m, const Onnx__TypeProto *p, bool hint, struct type *out,
+              struct err *e)
 {
     return read_type(m, p, hint, 0, out, e);
 }

@@ -26,43 +26,115 @@ struct field {
 
 /* The fields that are kept, by message and number. */
 static const struct field fields[WIRE_COUNT][32] = {
-    [WIRE_MODEL] = {[1] = {INT}, [2] = {STRING}, [3] = {STRING}, [4] = {STRING}, [5] = {INT},
-                    [6] = {BYTES}, [7] = SUB(GRAPH), [8] = SUB(OPSET), [14] = SUB(ENTRY),
+    [WIRE_MODEL] = {[1] = {INT},
+                    [2] = {STRING},
+                    [3] = {STRING},
+                    [4] = {STRING},
+                    [5] = {INT},
+                    [6] = {BYTES},
+                    [7] = SUB(GRAPH),
+                    [8] = SUB(OPSET),
+                    [14] = SUB(ENTRY),
                     [25] = SUB(FUNCTION)},
     [WIRE_OPSET] = {[1] = {STRING}, [2] = {INT}},
     [WIRE_ENTRY] = {[1] = {STRING}, [2] = {STRING}},
-    [WIRE_GRAPH] = {[1] = SUB(NODE), [2] = {STRING}, [5] = SUB(TENSOR), [10] = {BYTES},
-                    [11] = SUB(INFO), [12] = SUB(INFO), [13] = SUB(INFO), [14] = SUB(ANNOTATION),
-                    [15] = SUB(SPARSE), [16] = SUB(ENTRY)},
-    [WIRE_NODE] = {[1] = {STRING}, [2] = {STRING}, [3] = {STRING}, [4] = {STRING}, [5] = SUB(ATTR),
-                   [6] = {BYTES}, [7] = {STRING}, [8] = {STRING}, [9] = SUB(ENTRY)},
-    [WIRE_ATTR] = {[1] = {STRING}, [2] = {F32}, [3] = {INT}, [4] = {BYTES}, [5] = SUB(TENSOR),
-                   [6] = SUB(GRAPH), [7] = {F32}, [8] = {INT}, [9] = {BYTES}, [10] = SUB(TENSOR),
-                   [11] = SUB(GRAPH), [13] = {BYTES}, [14] = SUB(TYPE), [15] = SUB(TYPE), [20] = {INT},
-                   [21] = {STRING}, [22] = SUB(SPARSE), [23] = SUB(SPARSE)},
-    [WIRE_TENSOR] = {[1] = {INT}, [2] = {INT}, [3] = SUB(SEGMENT), [4] = {F32S}, [5] = {INTS},
-                     [6] = {BYTES}, [7] = {INTS}, [8] = {STRING}, [9] = {RAW}, [10] = {F64S},
-                     [11] = {INTS}, [12] = {BYTES}, [13] = SUB(ENTRY), [14] = {INT}, [16] = SUB(ENTRY)},
+    [WIRE_GRAPH] = {[1] = SUB(NODE),
+                    [2] = {STRING},
+                    [5] = SUB(TENSOR),
+                    [10] = {BYTES},
+                    [11] = SUB(INFO),
+                    [12] = SUB(INFO),
+                    [13] = SUB(INFO),
+                    [14] = SUB(ANNOTATION),
+                    [15] = SUB(SPARSE),
+                    [16] = SUB(ENTRY)},
+    [WIRE_NODE] = {[1] = {STRING},
+                   [2] = {STRING},
+                   [3] = {STRING},
+                   [4] = {STRING},
+                   [5] = SUB(ATTR),
+                   [6] = {BYTES},
+                   [7] = {STRING},
+                   [8] = {STRING},
+                   [9] = SUB(ENTRY)},
+    [WIRE_ATTR] = {[1] = {STRING},
+                   [2] = {F32},
+                   [3] = {INT},
+                   [4] = {BYTES},
+                   [5] = SUB(TENSOR),
+                   [6] = SUB(GRAPH),
+                   [7] = {F32},
+                   [8] = {INT},
+                   [9] = {BYTES},
+                   [10] = SUB(TENSOR),
+                   [11] = SUB(GRAPH),
+                   [13] = {BYTES},
+                   [14] = SUB(TYPE),
+                   [15] = SUB(TYPE),
+                   [20] = {INT},
+                   [21] = {STRING},
+                   [22] = SUB(SPARSE),
+                   [23] = SUB(SPARSE)},
+    [WIRE_TENSOR] =
+        {[1] = {INT},
+         [2] = {INT},
+         [3] = SUB(SEGMENT),
+         [4] = {F32S},
+         [5] = {INTS},
+         [6] = {BYTES},
+         [7] = {INTS},
+         [8] = {STRING},
+         [9] = {RAW},
+         [10] = {F64S},
+         [11] = {INTS},
+         [12] = {BYTES},
+         [13] = SUB(ENTRY),
+         [14] = {INT},
+         [16] = SUB(ENTRY)},
     [WIRE_SEGMENT] = {[1] = {INT}, [2] = {INT}},
     [WIRE_SPARSE] = {[1] = SUB(TENSOR), [2] = SUB(TENSOR), [3] = {INT}},
     [WIRE_ANNOTATION] = {[1] = {STRING}, [2] = SUB(ENTRY)},
     [WIRE_INFO] = {[1] = {STRING}, [2] = SUB(TYPE), [3] = {BYTES}, [4] = SUB(ENTRY)},
     [WIRE_SHAPE] = {[1] = SUB(DIM)},
     [WIRE_DIM] = {[1] = {INT}, [2] = {STRING}, [3] = {STRING}},
-    [WIRE_TYPE] = {[1] = SUB(TYPE_TENSOR), [4] = SUB(TYPE_ELEM), [5] = SUB(TYPE_MAP), [6] = {STRING},
-                   [7] = SUB(TYPE_OPAQUE), [8] = SUB(TYPE_TENSOR), [9] = SUB(TYPE_ELEM)},
+    [WIRE_TYPE] = {[1] = SUB(TYPE_TENSOR),
+                   [4] = SUB(TYPE_ELEM),
+                   [5] = SUB(TYPE_MAP),
+                   [6] = {STRING},
+                   [7] = SUB(TYPE_OPAQUE),
+                   [8] = SUB(TYPE_TENSOR),
+                   [9] = SUB(TYPE_ELEM)},
     [WIRE_TYPE_TENSOR] = {[1] = {INT}, [2] = SUB(SHAPE)},
     [WIRE_TYPE_ELEM] = {[1] = SUB(TYPE)},
     [WIRE_TYPE_MAP] = {[1] = {INT}, [2] = SUB(TYPE)},
     [WIRE_TYPE_OPAQUE] = {[1] = {STRING}, [2] = {STRING}},
-    [WIRE_FUNCTION] = {[1] = {STRING}, [4] = {STRING}, [5] = {STRING}, [6] = {STRING}, [7] = SUB(NODE),
-                       [8] = {BYTES}, [9] = SUB(OPSET), [10] = {STRING}, [11] = SUB(ATTR),
-                       [12] = SUB(INFO), [13] = {STRING}, [14] = SUB(ENTRY)},
-    [WIRE_SEQUENCE] = {[1] = {STRING}, [2] = {INT}, [3] = SUB(TENSOR), [4] = SUB(SPARSE),
-                       [5] = SUB(SEQUENCE), [6] = SUB(MAP), [7] = SUB(OPTIONAL)},
+    [WIRE_FUNCTION] = {[1] = {STRING},
+                       [4] = {STRING},
+                       [5] = {STRING},
+                       [6] = {STRING},
+                       [7] = SUB(NODE),
+                       [8] = {BYTES},
+                       [9] = SUB(OPSET),
+                       [10] = {STRING},
+                       [11] = SUB(ATTR),
+                       [12] = SUB(INFO),
+                       [13] = {STRING},
+                       [14] = SUB(ENTRY)},
+    [WIRE_SEQUENCE] = {[1] = {STRING},
+                       [2] = {INT},
+                       [3] = SUB(TENSOR),
+                       [4] = SUB(SPARSE),
+                       [5] = SUB(SEQUENCE),
+                       [6] = SUB(MAP),
+                       [7] = SUB(OPTIONAL)},
     [WIRE_MAP] = {[1] = {STRING}, [2] = {INT}, [3] = {INT}, [4] = {BYTES}, [5] = SUB(SEQUENCE)},
-    [WIRE_OPTIONAL] = {[1] = {STRING}, [2] = {INT}, [3] = SUB(TENSOR), [4] = SUB(SPARSE),
-                       [5] = SUB(SEQUENCE), [6] = SUB(MAP), [7] = SUB(OPTIONAL)},
+    [WIRE_OPTIONAL] = {[1] = {STRING},
+                       [2] = {INT},
+                       [3] = SUB(TENSOR),
+                       [4] = SUB(SPARSE),
+                       [5] = SUB(SEQUENCE),
+                       [6] = SUB(MAP),
+                       [7] = SUB(OPTIONAL)},
 };
 
 /* Beyond this a reduced message is not a model any more. */
@@ -85,7 +157,8 @@ static int reserve(struct pass *p, size_t more, struct err *e)
 {
     size_t need;
     if (!size_add(p->w->size, more, &need) || need > REDUCED_MAX)
-        return err_set(e, ERR_LIMIT, "a model with more than %zu bytes beside its tensors", REDUCED_MAX);
+        return err_set(e, ERR_LIMIT, "a model with more than %zu bytes beside its tensors",
+                       REDUCED_MAX);
     if (need <= p->capacity)
         return 0;
     size_t capacity = p->capacity ? p->capacity : 4096;
@@ -265,7 +338,8 @@ static int message(struct pass *p, enum wire_msg msg, size_t at, size_t end, str
             rc = submessage(p, row.child, &f, e);
         else if (row.kind >= RAW)
             rc = payload(p, &f, &lifted, &seen, e);
-        else if (row.kind == STRING && f.end > f.body && memchr(p->data + f.body, 0, f.end - f.body))
+        else if (row.kind == STRING && f.end > f.body &&
+                 memchr(p->data + f.body, 0, f.end - f.body))
             return bad(p, f.begin, "a string with a NUL in it", e);
         else
             rc = put(p, f.begin, f.end, e);
@@ -273,8 +347,8 @@ static int message(struct pass *p, enum wire_msg msg, size_t at, size_t end, str
     return rc;
 }
 
-int wire_reduce(struct wire *w, struct budget *b, enum wire_msg root, const uint8_t *data, size_t size,
-                struct err *e)
+int wire_reduce(struct wire *w, struct budget *b, enum wire_msg root, const uint8_t *data,
+                size_t size, struct err *e)
 {
     *w = (struct wire){0};
     struct pass p = {.w = w, .budget = b, .data = data, .graphs = root == WIRE_GRAPH};

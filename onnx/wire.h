@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bytes of an ONNX message before they are unpacked: checked, and relieved of their payloads.
  *
- * A pass over the wire format follows the messages of onnx.proto and writes a reduced copy: elements of
- * tensors above WIRE_PAYLOAD_MIN bytes stay where they are (their place goes into a table, its index into
- * the private field of TensorProto), unknown fields are dropped. So what is unpacked afterwards is small
- * whatever the size of the model. What the unpacker could stumble over is refused here, with its offset:
- * bad varints and lengths, groups, field zero, NUL in names, nesting without end. Any thread.
+ * A pass over the wire format follows the messages of onnx.proto and writes a reduced copy:
+ * elements of tensors above WIRE_PAYLOAD_MIN bytes stay where they are (their place goes into a
+ * table, its index into the private field of TensorProto), unknown fields are dropped. So what is
+ * unpacked afterwards is small whatever the size of the model. What the unpacker could stumble over
+ * is refused here, with its offset: bad varints and lengths, groups, field zero, NUL in names,
+ * nesting without end. Any thread.
  */
 #pragma once
 
@@ -45,8 +46,8 @@ struct wire {
 };
 
 /* ERR_MODEL names the offset. On failure nothing is left to clear. */
-int wire_reduce(struct wire *w, struct budget *b, enum wire_msg root, const uint8_t *data, size_t size,
-                struct err *e) WARN_UNUSED;
+int wire_reduce(struct wire *w, struct budget *b, enum wire_msg root, const uint8_t *data,
+                size_t size, struct err *e) WARN_UNUSED;
 void wire_clear(struct wire *w);
 
 /* One varint at *at (before `size`): at most ten bytes, 64 bits. False if there is none. */

@@ -55,9 +55,10 @@ static int affine_run(struct call *c, int64_t begin, int64_t end, int member, st
     int n = y->rank - 2;
     int64_t places = dims_product(y->dims, 1, y->rank - 1);
     if (theta->dims[0] != y->dims[0] || theta->dims[1] != n || theta->dims[2] != n + 1)
-        return err_set(e, ERR_INPUT, "theta [%lld,%lld,%lld] does not fit a batch of %lld and %d dims",
-                       (long long)theta->dims[0], (long long)theta->dims[1], (long long)theta->dims[2],
-                       (long long)y->dims[0], n);
+        return err_set(e, ERR_INPUT,
+                       "theta [%lld,%lld,%lld] does not fit a batch of %lld and %d dims",
+                       (long long)theta->dims[0], (long long)theta->dims[1],
+                       (long long)theta->dims[2], (long long)y->dims[0], n);
     for (int64_t i = s.first; i < s.last; i++) {
         int64_t rest = i / n % places, batch = i / n / places;
         double m[4], at[4], v;
@@ -81,8 +82,18 @@ static const struct attr affine_attr_rows[] = {
 };
 
 const struct op op_affinegrid = {
-    .domain = "", .name = "AffineGrid", .since = 20,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2,
-    .attrs = affine_attr_rows, .attrs_size = sizeof(struct affine_attrs),
-    .infer = affine_infer, .tasks = affine_tasks, .run = affine_run,
+    .domain = "",
+    .name = "AffineGrid",
+    .since = 20,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2,
+    .attrs = affine_attr_rows,
+    .attrs_size = sizeof(struct affine_attrs),
+    .infer = affine_infer,
+    .tasks = affine_tasks,
+    .run = affine_run,
 };

@@ -29,7 +29,8 @@ static int center_infer(struct infer *c, struct err *e)
         return r;
     const int64_t *elems = infer_elems(c, 1, &n);
     if (elems && n != count)
-        return err_set(e, ERR_MODEL, "a shape of %lld dims for %lld axes", (long long)n, (long long)count);
+        return err_set(e, ERR_MODEL, "a shape of %lld dims for %lld axes", (long long)n,
+                       (long long)count);
     memcpy(dims, c->in[0]->type.dims, sizeof dims);
     for (int64_t i = 0; i < count; i++)
         dims[axes[i]] = layout_dim(c, elems ? elems[i] : SYM_UNKNOWN);
@@ -60,8 +61,18 @@ static const struct attr center_attr_rows[] = {
 };
 
 const struct op op_centercroppad = {
-    .domain = "", .name = "CenterCropPad", .since = 18,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2,
-    .attrs = center_attr_rows, .attrs_size = sizeof(struct center_attrs),
-    .infer = center_infer, .tasks = center_tasks, .run = center_run,
+    .domain = "",
+    .name = "CenterCropPad",
+    .since = 18,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2,
+    .attrs = center_attr_rows,
+    .attrs_size = sizeof(struct center_attrs),
+    .infer = center_infer,
+    .tasks = center_tasks,
+    .run = center_run,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Col2Im: columns of blocks back into an image, overlaps added. Every element of the image adds up its
- * blocks in their order (in f32, f64 or int64), so that it rounds once and knows no split.
+/* Col2Im: columns of blocks back into an image, overlaps added. Every element of the image adds up
+ * its blocks in their order (in f32, f64 or int64), so that it rounds once and knows no split.
  */
 #include "ops/layout.h"
 
@@ -43,7 +43,8 @@ static int col2im_infer(struct infer *c, struct err *e)
         if ((a->dilations.v && a->dilations.v[i] < 1) || (a->strides.v && a->strides.v[i] < 1))
             return err_set(e, ERR_MODEL, "a stride or a dilation is below 1");
         if (block && block[i] < 1)
-            return err_set(e, ERR_MODEL, "block dim %lld is %lld", (long long)i, (long long)block[i]);
+            return err_set(e, ERR_MODEL, "block dim %lld is %lld", (long long)i,
+                           (long long)block[i]);
         size = block ? sym_mul(c->syms, size, block[i]) : SYM_UNKNOWN;
         dims[i + 2] = image ? image[i] : infer_fresh(c);
     }
@@ -52,7 +53,8 @@ static int col2im_infer(struct infer *c, struct err *e)
     if (sym_is_number(dims[1]) && sym_is_number(size) && dims[1] % size)
         return err_set(e, ERR_MODEL, "dim 1 is %lld, no multiple of the block's %lld elements",
                        (long long)dims[1], (long long)size);
-    dims[1] = layout_dim(c, sym_is_unknown(dims[1]) ? SYM_UNKNOWN : sym_floor_div(c->syms, dims[1], size));
+    dims[1] = layout_dim(c, sym_is_unknown(dims[1]) ? SYM_UNKNOWN
+                                                    : sym_floor_div(c->syms, dims[1], size));
     return infer_set(c, 0, infer_dtype(c, 0), (int)n + 2, dims, e);
 }
 
@@ -90,13 +92,16 @@ static int read_geometry(const struct call *c, struct geometry *g, struct err *e
              !__builtin_mul_overflow(g->block_size, g->block[i], &g->block_size);
         g->image_size *= g->image[i];
     }
-    if (!ok || x->dims[2] != g->column_count || g->block_size != x->dims[1] / (y->dims[1] ? y->dims[1] : 1))
-        return err_set(e, ERR_INPUT, "%lld columns of %lld elements do not fit the image and the block",
+    if (!ok || x->dims[2] != g->column_count ||
+        g->block_size != x->dims[1] / (y->dims[1] ? y->dims[1] : 1))
+        return err_set(e, ERR_INPUT,
+                       "%lld columns of %lld elements do not fit the image and the block",
                        (long long)x->dims[2], (long long)x->dims[1]);
     return 0;
 }
 
-/* Sums for one element of the image at `at` of plane `plane`, in the type that its dtype computes in. */
+/* Sums for one element of the image at `at` of plane `plane`, in the type that its dtype computes
+ * in. */
 union sum {
     float f;
     double d;
@@ -187,8 +192,18 @@ static const struct attr col2im_attr_rows[] = {
 };
 
 const struct op op_col2im = {
-    .domain = "", .name = "Col2Im", .since = 18,
-    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2 | 4,
-    .attrs = col2im_attr_rows, .attrs_size = sizeof(struct col2im_attrs),
-    .infer = col2im_infer, .tasks = col2im_tasks, .run = col2im_run,
+    .domain = "",
+    .name = "Col2Im",
+    .since = 18,
+    .in_min = 3,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2 | 4,
+    .attrs = col2im_attr_rows,
+    .attrs_size = sizeof(struct col2im_attrs),
+    .infer = col2im_infer,
+    .tasks = col2im_tasks,
+    .run = col2im_run,
 };

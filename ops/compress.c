@@ -54,7 +54,8 @@ static int compress_run(struct call *c, int64_t begin, int64_t end, int member, 
     if (r || !call_out(c, 0))
         return r;
     int64_t outer = flat ? 1 : dims_product(x->dims, 0, axis);
-    size_t block = dtype_size(x->dtype) * (size_t)(flat ? 1 : dims_product(x->dims, axis + 1, x->rank));
+    size_t block =
+        dtype_size(x->dtype) * (size_t)(flat ? 1 : dims_product(x->dims, axis + 1, x->rank));
     char *o = call_out(c, 0)->data;
     for (int64_t row = 0; row < outer && block && count; row++) {
         const char *in = (const char *)x->data + (size_t)(row * length) * block;
@@ -74,8 +75,16 @@ static const struct attr compress_attr_rows[] = {
 };
 
 const struct op op_compress = {
-    .domain = "", .name = "Compress", .since = 9,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_DYNAMIC,
-    .attrs = compress_attr_rows, .attrs_size = sizeof(struct compress_attrs),
-    .infer = compress_infer, .run = compress_run,
+    .domain = "",
+    .name = "Compress",
+    .since = 9,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_DYNAMIC,
+    .attrs = compress_attr_rows,
+    .attrs_size = sizeof(struct compress_attrs),
+    .infer = compress_infer,
+    .run = compress_run,
 };

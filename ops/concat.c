@@ -31,9 +31,11 @@ static int join_dims(struct infer *c, int i, int rank, int axis, int64_t *dims, 
         }
         if (sym_differ(c->syms, dims[k], d)) {
             if (sym_is_number(d) && sym_is_number(dims[k]))
-                return err_set(e, ERR_MODEL, "input %d has dim %d of %lld, the inputs before it %lld", i,
-                               k, (long long)d, (long long)dims[k]);
-            return err_set(e, ERR_MODEL, "input %d has another dim %d than the inputs before it", i, k);
+                return err_set(e, ERR_MODEL,
+                               "input %d has dim %d of %lld, the inputs before it %lld", i, k,
+                               (long long)d, (long long)dims[k]);
+            return err_set(e, ERR_MODEL, "input %d has another dim %d than the inputs before it", i,
+                           k);
         }
         /* A number says more than an expression, and an expression more than nothing. */
         if (sym_is_unknown(dims[k]) || (sym_is_number(d) && !sym_is_number(dims[k])))
@@ -131,8 +133,17 @@ static const struct attr concat_attrs[] = {
 };
 
 const struct op op_concat = {
-    .domain = "", .name = "Concat", .since = 1,
-    .in_min = 1, .in_max = -1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = concat_attrs, .attrs_size = sizeof(struct attrs_concat),
-    .infer = concat_infer, .tasks = concat_tasks, .run = concat_run,
+    .domain = "",
+    .name = "Concat",
+    .since = 1,
+    .in_min = 1,
+    .in_max = -1,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = concat_attrs,
+    .attrs_size = sizeof(struct attrs_concat),
+    .infer = concat_infer,
+    .tasks = concat_tasks,
+    .run = concat_run,
 };

@@ -7,9 +7,11 @@ static int64_t expand_tasks(const struct call *c)
     return span_tasks(c, 1);
 }
 
-/* ---- Expand ----------------------------------------------------------------------------------- */
+/* ---- Expand -----------------------------------------------------------------------------------
+ */
 
-/* A dim of input and shape together; an unknown one is the input's where that is known to be above 1. */
+/* A dim of input and shape together; an unknown one is the input's where that is known to be
+ * above 1. */
 static int64_t expand_dim(struct infer *c, int64_t d, int64_t want)
 {
     if (sym_is_unknown(want))
@@ -17,8 +19,10 @@ static int64_t expand_dim(struct infer *c, int64_t d, int64_t want)
     return sym_broadcast(c->syms, d, want);
 }
 
-/* Row-major strides of input 0 under the output's rank, 0 where it repeats; false if not numbers. */
-static bool repeat_strides(const int64_t *in, int in_rank, const int64_t *out, int rank, int64_t *strides)
+/* Row-major strides of input 0 under the output's rank, 0 where it repeats; false if not numbers.
+ */
+static bool repeat_strides(const int64_t *in, int in_rank, const int64_t *out, int rank,
+                           int64_t *strides)
 {
     int64_t step = 1;
     for (int k = rank - 1, i = in_rank - 1; k >= 0; k--, i--) {
@@ -57,8 +61,8 @@ static int expand_infer(struct infer *c, struct err *e)
             return err_set(e, ERR_MODEL, "element %d of the shape is %lld", j, (long long)want);
         dims[k] = expand_dim(c, d, want);
         if (sym_is_number(d) && sym_is_number(want) && sym_is_unknown(dims[k]))
-            return err_set(e, ERR_MODEL, "dim %d of the input is %lld, of the shape %lld", i, (long long)d,
-                           (long long)want);
+            return err_set(e, ERR_MODEL, "dim %d of the input is %lld, of the shape %lld", i,
+                           (long long)d, (long long)want);
         dims[k] = layout_dim(c, dims[k]);
     }
     r = infer_set(c, 0, infer_dtype(c, 0), rank, dims, e);
@@ -87,12 +91,22 @@ static int expand_run(struct call *c, int64_t begin, int64_t end, int member, st
 }
 
 const struct op op_expand = {
-    .domain = "", .name = "Expand", .since = 8,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2,
-    .infer = expand_infer, .tasks = expand_tasks, .run = expand_run,
+    .domain = "",
+    .name = "Expand",
+    .since = 8,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2,
+    .infer = expand_infer,
+    .tasks = expand_tasks,
+    .run = expand_run,
 };
 
-/* ---- Tile ------------------------------------------------------------------------------------- */
+/* ---- Tile -------------------------------------------------------------------------------------
+ */
 
 /* Version 1 has one count and one axis, both as scalars of any type. */
 static int tile_first(struct infer *c, int rank, int64_t *repeats, struct err *e)
@@ -148,7 +162,8 @@ static int tile_infer(struct infer *c, struct err *e)
         pair[1] = infer_dim(c, 0, 0);
         struct move m;
         int64_t out[FACT_ELEMS_MAX];
-        if (elems && sym_is_number(dims[0]) && sym_is_number(pair[0]) && dims[0] <= FACT_ELEMS_MAX) {
+        if (elems && sym_is_number(dims[0]) && sym_is_number(pair[0]) &&
+            dims[0] <= FACT_ELEMS_MAX) {
             move_init(&m, sizeof *elems, 2, pair, strides);
             move_run(&m, elems, out, 0, dims[0]);
             infer_set_elems(c, 0, out, dims[0]);
@@ -183,7 +198,16 @@ static int tile_run(struct call *c, int64_t begin, int64_t end, int member, stru
 }
 
 const struct op op_tile = {
-    .domain = "", .name = "Tile", .since = 1,
-    .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2 | 4,
-    .infer = tile_infer, .tasks = expand_tasks, .run = tile_run,
+    .domain = "",
+    .name = "Tile",
+    .since = 1,
+    .in_min = 2,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2 | 4,
+    .infer = tile_infer,
+    .tasks = expand_tasks,
+    .run = tile_run,
 };

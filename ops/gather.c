@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gather, GatherElements, GatherND. Indices are checked as they are read: no element outside the data is
- * touched, whatever they are.
+/* Gather, GatherElements, GatherND. Indices are checked as they are read: no element outside the
+ * data is touched, whatever they are.
  */
 #include "graph/attrs.h"
 #include "ops/layout.h"
@@ -16,7 +16,8 @@ static int gather_axis(const struct call *c)
     return (int)(a->axis < 0 ? a->axis + call_in(c, 0)->rank : a->axis);
 }
 
-/* ---- Gather ----------------------------------------------------------------------------------- */
+/* ---- Gather -----------------------------------------------------------------------------------
+ */
 
 /* Contents picked from a 1-D input by known indices. */
 static void pick_elems(struct infer *c)
@@ -101,13 +102,23 @@ static int gather_run(struct call *c, int64_t begin, int64_t end, int member, st
 }
 
 const struct op op_gather = {
-    .domain = "", .name = "Gather", .since = 1,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = gather_attrs, .attrs_size = sizeof(struct attrs_gather),
-    .infer = gather_infer, .tasks = gather_tasks, .run = gather_run,
+    .domain = "",
+    .name = "Gather",
+    .since = 1,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = gather_attrs,
+    .attrs_size = sizeof(struct attrs_gather),
+    .infer = gather_infer,
+    .tasks = gather_tasks,
+    .run = gather_run,
 };
 
-/* ---- GatherElements --------------------------------------------------------------------------- */
+/* ---- GatherElements ---------------------------------------------------------------------------
+ */
 
 static int elements_infer(struct infer *c, struct err *e)
 {
@@ -175,13 +186,23 @@ static int elements_run(struct call *c, int64_t begin, int64_t end, int member, 
 }
 
 const struct op op_gatherelements = {
-    .domain = "", .name = "GatherElements", .since = 11,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = gather_attrs, .attrs_size = sizeof(struct attrs_gather),
-    .infer = elements_infer, .tasks = gather_tasks, .run = elements_run,
+    .domain = "",
+    .name = "GatherElements",
+    .since = 11,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = gather_attrs,
+    .attrs_size = sizeof(struct attrs_gather),
+    .infer = elements_infer,
+    .tasks = gather_tasks,
+    .run = elements_run,
 };
 
-/* ---- GatherND --------------------------------------------------------------------------------- */
+/* ---- GatherND ---------------------------------------------------------------------------------
+ */
 
 struct nd_attrs {
     int64_t batch_dims;
@@ -198,8 +219,8 @@ static int nd_infer(struct infer *c, struct err *e)
     if (rank < 0 || count < 0)
         return infer_unknown(c, 0, infer_dtype(c, 0), e);
     if (rank < 1 || count < 1)
-        return err_set(e, ERR_MODEL, "data of rank %d and indices of rank %d, expected at least 1", rank,
-                       count);
+        return err_set(e, ERR_MODEL, "data of rank %d and indices of rank %d, expected at least 1",
+                       rank, count);
     if (b < 0 || b >= rank || b >= count)
         return err_set(e, ERR_MODEL, "batch_dims is %lld, with ranks %d and %d", (long long)b, rank,
                        count);
@@ -220,7 +241,8 @@ static int nd_infer(struct infer *c, struct err *e)
 }
 
 /* Where the slice of tuple `unit` starts in the data, in elements. */
-static int nd_offset(const struct call *c, int64_t unit, int64_t inner, int64_t *offset, struct err *e)
+static int nd_offset(const struct call *c, int64_t unit, int64_t inner, int64_t *offset,
+                     struct err *e)
 {
     const struct nd_attrs *a = c->attrs;
     const struct tensor *x = call_in(c, 0), *indices = call_in(c, 1);
@@ -272,8 +294,17 @@ static const struct attr nd_attr_rows[] = {
 };
 
 const struct op op_gathernd = {
-    .domain = "", .name = "GatherND", .since = 11,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = nd_attr_rows, .attrs_size = sizeof(struct nd_attrs),
-    .infer = nd_infer, .tasks = gather_tasks, .run = nd_run,
+    .domain = "",
+    .name = "GatherND",
+    .since = 11,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = nd_attr_rows,
+    .attrs_size = sizeof(struct nd_attrs),
+    .infer = nd_infer,
+    .tasks = gather_tasks,
+    .run = nd_run,
 };

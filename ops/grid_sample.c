@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GridSample: values at the places that a grid names, in any number of spatial dims. Nearest moves
- * elements of any dtype; linear and cubic compute in f64 and round once. The padding applies to each place
- * that a filter reads, so that reflection and border mean the same for every mode.
+ * elements of any dtype; linear and cubic compute in f64 and round once. The padding applies to
+ * each place that a filter reads, so that reflection and border mean the same for every mode.
  */
 #include <math.h>
 
@@ -21,7 +21,8 @@ static bool is_word(struct str s, const char *word)
     return s.size == strlen(word) && memcmp(s.data, word, s.size) == 0;
 }
 
-static int read_modes(const struct sample_attrs *a, enum mode *mode, enum padding *padding, struct err *e)
+static int read_modes(const struct sample_attrs *a, enum mode *mode, enum padding *padding,
+                      struct err *e)
 {
     if (is_word(a->mode, "nearest"))
         *mode = MODE_NEAREST;
@@ -61,11 +62,12 @@ static int sample_infer(struct infer *c, struct err *e)
     if (rank < 0)
         return infer_unknown(c, 0, infer_dtype(c, 0), e);
     if (rank < 3 || rank > SPACE_MAX + 2)
-        return err_set(e, rank < 3 ? ERR_MODEL : ERR_UNSUPPORTED, "X has rank %d, expected 3 to %d", rank,
-                       SPACE_MAX + 2);
+        return err_set(e, rank < 3 ? ERR_MODEL : ERR_UNSUPPORTED, "X has rank %d, expected 3 to %d",
+                       rank, SPACE_MAX + 2);
     if (grid >= 0 && sym_differ(c->syms, infer_dim(c, 1, rank - 1), rank - 2))
         return err_set(e, ERR_MODEL, "the grid's last dim is not %d", rank - 2);
-    if (grid >= 0 && infer_rank(c, 0) >= 0 && sym_differ(c->syms, infer_dim(c, 0, 0), infer_dim(c, 1, 0)))
+    if (grid >= 0 && infer_rank(c, 0) >= 0 &&
+        sym_differ(c->syms, infer_dim(c, 0, 0), infer_dim(c, 1, 0)))
         return err_set(e, ERR_MODEL, "X and the grid have different batches");
     for (int i = 0; i < 2; i++)
         dims[i] = infer_rank(c, 0) < 0 ? infer_fresh(c) : infer_dim(c, 0, i);
@@ -74,7 +76,8 @@ static int sample_infer(struct infer *c, struct err *e)
     return infer_set(c, 0, infer_dtype(c, 0), rank, dims, e);
 }
 
-/* Where place i of n reads: -1 is a zero. Reflection is about the outer places' centres or edges. */
+/* Where place i of n reads: -1 is a zero. Reflection is about the outer places' centres or edges.
+ */
 static int64_t pad_place(enum padding padding, bool align, double i, int64_t n)
 {
     double last = (double)(n - 1), period = align ? 2 * last : 2 * (double)n;
@@ -98,7 +101,8 @@ struct taps {
     double weight[TAPS_MAX];
 };
 
-static void make_taps(struct taps *t, enum mode mode, enum padding padding, bool align, double v, int64_t n)
+static void make_taps(struct taps *t, enum mode mode, enum padding padding, bool align, double v,
+                      int64_t n)
 {
     const double a = -0.75;
     double x = align ? (v + 1) / 2 * (double)(n - 1) : ((v + 1) * (double)n - 1) / 2;
@@ -119,7 +123,8 @@ static void make_taps(struct taps *t, enum mode mode, enum padding padding, bool
 }
 
 /* One output element: taps of each dim, outermost first, over a plane of the input. */
-static double blend(const struct tensor *x, int64_t plane, const struct taps *t, const int64_t *dims, int n)
+static double blend(const struct tensor *x, int64_t plane, const struct taps *t,
+                    const int64_t *dims, int n)
 {
     double sum = 0, v;
     if (n == 0) {
@@ -136,9 +141,9 @@ static int64_t sample_cost(const struct call *c)
 {
     const struct sample_attrs *a = c->attrs;
     int n = call_in(c, 0)->rank - 2;
-    return is_word(a->mode, "nearest") ? 4 : is_word(a->mode, "cubic") || is_word(a->mode, "bicubic")
-               ? 8 << (2 * n)
-               : 8 << n;
+    return is_word(a->mode, "nearest")                                ? 4
+           : is_word(a->mode, "cubic") || is_word(a->mode, "bicubic") ? 8 << (2 * n)
+                                                                      : 8 << n;
 }
 
 /* Units are places of the grid: all channels of a place share its taps. */
@@ -212,8 +217,17 @@ static const struct attr sample_attr_rows[] = {
 };
 
 const struct op op_gridsample = {
-    .domain = "", .name = "GridSample", .since = 16,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = sample_attr_rows, .attrs_size = sizeof(struct sample_attrs),
-    .infer = sample_infer, .tasks = sample_tasks, .run = sample_run,
+    .domain = "",
+    .name = "GridSample",
+    .since = 16,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = sample_attr_rows,
+    .attrs_size = sizeof(struct sample_attrs),
+    .infer = sample_infer,
+    .tasks = sample_tasks,
+    .run = sample_run,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/layout.h"
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------------------
+ */
 
 struct sign_search {
     struct syms *syms;
@@ -118,7 +119,8 @@ int64_t layout_max(struct syms *s, int64_t a, int64_t b)
     return sym_max(s, a, b);
 }
 
-/* ---- moving ----------------------------------------------------------------------------------- */
+/* ---- moving -----------------------------------------------------------------------------------
+ */
 
 void move_init(struct move *m, size_t size, int rank, const int64_t *dims, const int64_t *strides)
 {
@@ -165,9 +167,9 @@ void move_fill(void *out, const void *elem, int64_t n, size_t size)
     }
 }
 
-#define ROW_LOOP(bytes)                                                                                \
-    for (int64_t i = 0; i < n; i++, o += (bytes), p += step)                                           \
-        memcpy(o, p, (bytes))
+#define ROW_LOOP(bytes)                                                                            \
+    for (int64_t i = 0; i < n; i++, o += (bytes), p += step)                                       \
+    memcpy(o, p, (bytes))
 
 void move_row(void *out, const void *in, int64_t n, int64_t stride, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the operators that move elements share: axes read from an input, dims read from contents, copies
- * of strided elements by size. Elements are never interpreted, so strings move like any other. For ops/
- * only; pure functions, any thread.
+/* What the operators that move elements share: axes read from an input, dims read from contents,
+ * copies of strided elements by size. Elements are never interpreted, so strings move like any
+ * other. For ops/ only; pure functions, any thread.
  */
 #pragma once
 
@@ -10,12 +10,14 @@
 #include "ops/common.h"
 #include "ops/span.h"
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------------------
+ */
 
-/* A dim that contents name: the element itself, or a fresh dim where it is unknown or may be negative. */
+/* A dim that contents name: the element itself, or a fresh dim where it is unknown or may be
+ * negative. */
 int64_t layout_dim(struct infer *c, int64_t elem);
-/* The contents of output 0 are those of input 0, in order. As everything about contents here, nothing at
- * run time: the elements themselves follow then. */
+/* The contents of output 0 are those of input 0, in order. As everything about contents here,
+ * nothing at run time: the elements themselves follow then. */
 void layout_pass_elems(struct infer *c);
 /* Output 0, of numeric dims, reads the contents of input 0 at these strides from `offset` on. */
 void layout_move_elems(struct infer *c, int rank, const int64_t *dims, const int64_t *strides,
@@ -23,14 +25,15 @@ void layout_move_elems(struct infer *c, int rank, const int64_t *dims, const int
 /* A list of axes, each in [-rank, rank) and none twice, to [0, rank); ERR_MODEL otherwise. */
 int layout_axes(const int64_t *list, int64_t n, int rank, int *axes, struct err *e) WARN_UNUSED;
 /* The elements of 1-D input i as a list of numbers (int32 or int64), its length in *n and at most
- * TENSOR_RANK_MAX * 2: 1 with *out set, 0 with *out NULL where they are not known (*n is then the length, or
- * -1), negative on a wrong type. An absent input gives 1, NULL and n = -1. */
+ * TENSOR_RANK_MAX * 2: 1 with *out set, 0 with *out NULL where they are not known (*n is then the
+ * length, or -1), negative on a wrong type. An absent input gives 1, NULL and n = -1. */
 int layout_list(struct infer *c, int i, const int64_t **out, int64_t *n, struct err *e) WARN_UNUSED;
 /* min and max that see which one it is from lower bounds. */
 int64_t layout_min(struct syms *s, int64_t a, int64_t b);
 int64_t layout_max(struct syms *s, int64_t a, int64_t b);
 
-/* ---- moving ----------------------------------------------------------------------------------- */
+/* ---- moving -----------------------------------------------------------------------------------
+ */
 
 enum { MOVE_RANK = 2 * TENSOR_RANK_MAX };
 
@@ -38,7 +41,8 @@ enum { MOVE_RANK = 2 * TENSOR_RANK_MAX };
 struct move {
     size_t size; /* bytes an element */
     int rank;    /* at least 1 */
-    int64_t dims[MOVE_RANK], strides[MOVE_RANK]; /* merged; strides in elements, 0 and negative too */
+    int64_t dims[MOVE_RANK],
+        strides[MOVE_RANK]; /* merged; strides in elements, 0 and negative too */
 };
 
 void move_init(struct move *m, size_t size, int rank, const int64_t *dims, const int64_t *strides);

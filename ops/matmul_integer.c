@@ -440,7 +440,8 @@ static int product_run(struct call *c, const struct places *at, struct err *e)
     int r = check_sides(&j, e);
     if (r)
         return r;
-    if (!is_bytes(j.a->dtype) || !is_bytes(j.b->dtype) || !is_bytes(call_out(c, 0)->dtype))
+    if (at == &scaled && !(is_bytes(j.a->dtype) && is_bytes(j.b->dtype) &&
+                           is_bytes(call_out(c, 0)->dtype)))
         return call_tasks(c, j.s.batch * j.s.m, plain_tasks, &j, e);
     j.packed = own ? own->b : c->scratch;
     if (!own && j.s.k > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NonMaxSuppression: of each batch and class, boxes by falling score (equal ones by index), each taken
- * unless it overlaps a taken one too much.
+/* NonMaxSuppression: of each batch and class, boxes by falling score (equal ones by index), each
+ * taken unless it overlaps a taken one too much.
  */
 #include "ops/layout.h"
 
@@ -123,7 +123,8 @@ struct list {
     int64_t *rows, count, capacity; /* of three */
 };
 
-static int append(struct call *c, struct list *l, int64_t batch, int64_t class, int64_t box, struct err *e)
+static int append(struct call *c, struct list *l, int64_t batch, int64_t class, int64_t box,
+                  struct err *e)
 {
     if (l->count == l->capacity) {
         int64_t more = l->capacity ? 2 * l->capacity : 64;
@@ -181,7 +182,8 @@ static int nms_run(struct call *c, int64_t begin, int64_t end, int member, struc
                boxes->dims[1] != scores->dims[2]))
         r = err_set(e, ERR_INPUT, "boxes [%lld,%lld,%lld] do not fit scores [%lld,%lld,%lld]",
                     (long long)boxes->dims[0], (long long)boxes->dims[1], (long long)boxes->dims[2],
-                    (long long)scores->dims[0], (long long)scores->dims[1], (long long)scores->dims[2]);
+                    (long long)scores->dims[0], (long long)scores->dims[1],
+                    (long long)scores->dims[2]);
     if (r)
         return r;
     s.max = max ? *(const int64_t *)max->data : 0;
@@ -211,8 +213,16 @@ static const struct attr nms_attr_rows[] = {
 };
 
 const struct op op_nonmaxsuppression = {
-    .domain = "", .name = "NonMaxSuppression", .since = 10,
-    .in_min = 2, .in_max = 5, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_DYNAMIC,
-    .attrs = nms_attr_rows, .attrs_size = sizeof(struct nms_attrs),
-    .infer = nms_infer, .run = nms_run,
+    .domain = "",
+    .name = "NonMaxSuppression",
+    .since = 10,
+    .in_min = 2,
+    .in_max = 5,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_DYNAMIC,
+    .attrs = nms_attr_rows,
+    .attrs_size = sizeof(struct nms_attrs),
+    .infer = nms_infer,
+    .run = nms_run,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NonZero: coordinates of what is not zero, one column each, in row-major order. NaN is not zero. */
+/* NonZero: coordinates of what is not zero, one column each, in row-major order. NaN is not zero.
+ */
 #include "ops/layout.h"
 
 static int nonzero_infer(struct infer *c, struct err *e)
@@ -82,7 +83,14 @@ static int nonzero_run(struct call *c, int64_t begin, int64_t end, int member, s
 }
 
 const struct op op_nonzero = {
-    .domain = "", .name = "NonZero", .since = 9,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_DYNAMIC,
-    .infer = nonzero_infer, .run = nonzero_run,
+    .domain = "",
+    .name = "NonZero",
+    .since = 9,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_DYNAMIC,
+    .infer = nonzero_infer,
+    .run = nonzero_run,
 };

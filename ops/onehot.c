@@ -39,8 +39,8 @@ static int onehot_infer(struct infer *c, struct err *e)
     if (rank < 0)
         return infer_unknown(c, 0, infer_dtype(c, 2), e);
     if (rank == TENSOR_RANK_MAX)
-        return err_set(e, ERR_UNSUPPORTED, "an output of rank %d, at most %d is supported", rank + 1,
-                       TENSOR_RANK_MAX);
+        return err_set(e, ERR_UNSUPPORTED, "an output of rank %d, at most %d is supported",
+                       rank + 1, TENSOR_RANK_MAX);
     r = infer_axis(a->axis, rank + 1, &axis, e);
     if (r)
         return r;
@@ -92,8 +92,18 @@ static const struct attr onehot_attr_rows[] = {
 };
 
 const struct op op_onehot = {
-    .domain = "", .name = "OneHot", .since = 9,
-    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2,
-    .attrs = onehot_attr_rows, .attrs_size = sizeof(struct onehot_attrs),
-    .infer = onehot_infer, .tasks = onehot_tasks, .run = onehot_run,
+    .domain = "",
+    .name = "OneHot",
+    .since = 9,
+    .in_min = 3,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2,
+    .attrs = onehot_attr_rows,
+    .attrs_size = sizeof(struct onehot_attrs),
+    .infer = onehot_infer,
+    .tasks = onehot_tasks,
+    .run = onehot_run,
 };

@@ -25,14 +25,15 @@ static uint64_t key_f32(float v)
 }
 
 #define SIGN (UINT64_C(1) << 63)
-#define KEYS(type, expression)                                                                         \
-    do {                                                                                               \
-        const type *x = (const type *)p + first;                                                       \
-        for (int64_t i = 0; i < n; i++, x += stride)                                                   \
-            keys[i] = (expression);                                                                    \
+#define KEYS(type, expression)                                                                     \
+    do {                                                                                           \
+        const type *x = (const type *)p + first;                                                   \
+        for (int64_t i = 0; i < n; i++, x += stride)                                               \
+            keys[i] = (expression);                                                                \
     } while (0)
 
-void order_keys(enum dtype t, const void *p, int64_t first, int64_t stride, int64_t n, uint64_t *keys)
+void order_keys(enum dtype t, const void *p, int64_t first, int64_t stride, int64_t n,
+                uint64_t *keys)
 {
     switch (t) {
     case DTYPE_F32:

@@ -21,7 +21,8 @@ static int read_mode(const struct attrs_pad *a, enum pad_mode *mode, struct err 
                    (int)(a->mode.size < 32 ? a->mode.size : 32), a->mode.data ? a->mode.data : "");
 }
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------------------
+ */
 
 static int check_inputs(struct infer *c, struct err *e)
 {
@@ -73,7 +74,8 @@ static int pad_infer(struct infer *c, struct err *e)
     return infer_set(c, 0, infer_dtype(c, 0), rank, dims, e);
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------
+ */
 
 /* One dim: the input's elements [low, low + width) lie in the output from `begin` on. */
 struct pad_dim {
@@ -106,7 +108,8 @@ static int64_t source(const struct pad_dim *d, enum pad_mode mode, int64_t o)
     return d->low + (i < w ? i : period - i);
 }
 
-static int make_dim(const struct pad *p, struct pad_dim *d, int64_t begin, int64_t end, struct err *e)
+static int make_dim(const struct pad *p, struct pad_dim *d, int64_t begin, int64_t end,
+                    struct err *e)
 {
     const int64_t limit = INT64_MAX / 4;
     int64_t out;
@@ -122,7 +125,8 @@ static int make_dim(const struct pad *p, struct pad_dim *d, int64_t begin, int64
     if (d->width < 0)
         d->width = 0;
     if (d->width == 0 && d->out > 0 && p->mode != PAD_CONSTANT)
-        return err_set(e, ERR_INPUT, "a dim of %lld has nothing to make pads of", (long long)d->size);
+        return err_set(e, ERR_INPUT, "a dim of %lld has nothing to make pads of",
+                       (long long)d->size);
     return 0;
 }
 
@@ -222,7 +226,8 @@ int pad_elements(const struct tensor *x, struct tensor *y, enum pad_mode mode, c
             inside = k >= 0;
             offset += k * p.dims[i].stride;
         }
-        put_row(&p, inside ? (const char *)x->data + (size_t)offset * p.size : NULL, o, from, from + n);
+        put_row(&p, inside ? (const char *)x->data + (size_t)offset * p.size : NULL, o, from,
+                from + n);
         o += (size_t)n * p.size;
         left -= n;
         for (int i = p.rank - 2; i >= 0 && ++at[i] == p.dims[i].out; i--)
@@ -260,7 +265,7 @@ static int pad_run(struct call *c, int64_t begin, int64_t end, int member, struc
 {
     const struct tensor *fill = call_in(c, 2);
     int64_t before[TENSOR_RANK_MAX], after[TENSOR_RANK_MAX];
-    enum pad_mode mode;
+    enum pad_mode mode = PAD_CONSTANT;
     int r = read_mode(c->attrs, &mode, e);
     if (!r)
         r = read_pads(c, before, after, e);
@@ -270,7 +275,8 @@ static int pad_run(struct call *c, int64_t begin, int64_t end, int member, struc
     if (r)
         return r;
     return pad_elements(call_in(c, 0), call_out(c, 0), mode, before, after,
-                        fill && mode == PAD_CONSTANT ? fill->data : NULL, span_out(c, begin, end, 1), e);
+                        fill && mode == PAD_CONSTANT ? fill->data : NULL,
+                        span_out(c, begin, end, 1), e);
 }
 
 static const struct attr pad_attrs[] = {
@@ -282,8 +288,18 @@ static const struct attr pad_attrs[] = {
 };
 
 const struct op op_pad = {
-    .domain = "", .name = "Pad", .since = 1,
-    .in_min = 1, .in_max = 4, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2 | 4 | 8,
-    .attrs = pad_attrs, .attrs_size = sizeof(struct attrs_pad),
-    .infer = pad_infer, .tasks = pad_tasks, .run = pad_run,
+    .domain = "",
+    .name = "Pad",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 4,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2 | 4 | 8,
+    .attrs = pad_attrs,
+    .attrs_size = sizeof(struct attrs_pad),
+    .infer = pad_infer,
+    .tasks = pad_tasks,
+    .run = pad_run,
 };

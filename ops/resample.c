@@ -9,7 +9,8 @@ bool resample_same(const struct resample *r, const struct resample_axis *a)
            (r->coord != COORD_TF_CROP || (a->start == 0 && a->end == 1));
 }
 
-/* In f32, as it has always been: whether a place on the region's edge is outside hangs on the rounding. */
+/* In f32, as it has always been: whether a place on the region's edge is outside hangs on the
+ * rounding. */
 static double crop_coordinate(const struct resample_axis *a, float x)
 {
     float start = (float)a->start, end = (float)a->end, last = (float)(a->in - 1);
@@ -18,8 +19,8 @@ static double crop_coordinate(const struct resample_axis *a, float x)
     return start * last + x * (end - start) * last / (float)(a->out - 1);
 }
 
-/* The coordinate in the input of place i of the output. Divisions by a scale of whole sizes are exact
- * where the quotient is: width / in is the scale. */
+/* The coordinate in the input of place i of the output. Divisions by a scale of whole sizes are
+ * exact where the quotient is: width / in is the scale. */
 static double coordinate(const struct resample *r, const struct resample_axis *a, int64_t i)
 {
     double x = (double)i, in = (double)a->in, width = a->width;
@@ -84,7 +85,8 @@ int64_t resample_taps(const struct resample *r, const struct resample_axis *a)
     return 2 * (int64_t)(half < most ? half : most);
 }
 
-/* The filter at distance x: a triangle, or Keys' cubic with parameter `a` (IEEE ASSP 29, 1981, (4)). */
+/* The filter at distance x: a triangle, or Keys' cubic with parameter `a` (IEEE ASSP 29, 1981,
+ * (4)). */
 static double filter(const struct resample *r, double x)
 {
     double a = r->cubic_a;
@@ -96,8 +98,8 @@ static double filter(const struct resample *r, double x)
     return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
 }
 
-static void fill_taps(const struct resample *r, const struct resample_axis *a, double x, int64_t *index,
-                      double *weight)
+static void fill_taps(const struct resample *r, const struct resample_axis *a, double x,
+                      int64_t *index, double *weight)
 {
     double s = stretch(r, a), sum = 0;
     int64_t from = (int64_t)floor(x) + 1 - a->taps / 2;
@@ -131,56 +133,56 @@ void resample_table(const struct resample *r, const struct resample_axis *a)
 }
 
 /* Runs of one element, runs of two taps, and the rest in pieces that stay in the first cache. */
-#define RESAMPLE_FN(name, type)                                                                        \
-    static void name##_run(const struct resample_axis *a, const int64_t *index, const double *weight, \
-                           const type *in, type *out, int64_t inner)                                  \
-    {                                                                                                  \
-        if (a->taps == 2) {                                                                            \
-            type w0 = (type)weight[0], w1 = (type)weight[1];                                           \
-            const type *x0 = in + index[0] * inner, *x1 = in + index[1] * inner;                       \
-            for (int64_t i = 0; i < inner; i++)                                                        \
-                out[i] = x0[i] * w0 + x1[i] * w1;                                                      \
-            return;                                                                                    \
-        }                                                                                              \
-        for (int64_t from = 0; from < inner; from += CHUNK_ELEMS) {                                    \
-            int64_t n = inner - from < CHUNK_ELEMS ? inner - from : CHUNK_ELEMS;                       \
-            type sum[CHUNK_ELEMS];                                                                     \
-            for (int64_t i = 0; i < n; i++)                                                            \
-                sum[i] = 0;                                                                            \
-            for (int64_t t = 0; t < a->taps; t++) {                                                    \
-                type w = (type)weight[t];                                                              \
-                const type *x = in + index[t] * inner + from;                                          \
-                for (int64_t i = 0; i < n; i++)                                                        \
-                    sum[i] += x[i] * w;                                                                \
-            }                                                                                          \
-            for (int64_t i = 0; i < n; i++)                                                            \
-                out[from + i] = sum[i];                                                                \
-        }                                                                                              \
-    }                                                                                                  \
-    void name(const struct resample_axis *a, const type *in, type *out, int64_t inner,                 \
-              type extrapolation, int64_t first, int64_t last)                                         \
-    {                                                                                                  \
-        int64_t row = first / a->out, o = first % a->out;                                              \
-        for (int64_t u = first; u < last; u++) {                                                       \
-            const int64_t *index = a->index + o * a->taps;                                             \
-            const double *weight = a->weight + o * a->taps;                                            \
-            const type *x = in + row * a->in * inner;                                                  \
-            if (index[0] < 0) {                                                                        \
-                for (int64_t i = 0; i < inner; i++)                                                    \
-                    out[u * inner + i] = extrapolation;                                                \
-            } else if (inner == 1) {                                                                   \
-                type sum = 0;                                                                          \
-                for (int64_t t = 0; t < a->taps; t++)                                                  \
-                    sum += x[index[t]] * (type)weight[t];                                              \
-                out[u] = sum;                                                                          \
-            } else {                                                                                   \
-                name##_run(a, index, weight, x, out + u * inner, inner);                               \
-            }                                                                                          \
-            if (++o == a->out) {                                                                       \
-                o = 0;                                                                                 \
-                row++;                                                                                 \
-            }                                                                                          \
-        }                                                                                              \
+#define RESAMPLE_FN(name, type)                                                                    \
+    static void name##_run(const struct resample_axis *a, const int64_t *index,                    \
+                           const double *weight, const type *in, type *out, int64_t inner)         \
+    {                                                                                              \
+        if (a->taps == 2) {                                                                        \
+            type w0 = (type)weight[0], w1 = (type)weight[1];                                       \
+            const type *x0 = in + index[0] * inner, *x1 = in + index[1] * inner;                   \
+            for (int64_t i = 0; i < inner; i++)                                                    \
+                out[i] = x0[i] * w0 + x1[i] * w1;                                                  \
+            return;                                                                                \
+        }                                                                                          \
+        for (int64_t from = 0; from < inner; from += CHUNK_ELEMS) {                                \
+            int64_t n = inner - from < CHUNK_ELEMS ? inner - from : CHUNK_ELEMS;                   \
+            type sum[CHUNK_ELEMS];                                                                 \
+            for (int64_t i = 0; i < n; i++)                                                        \
+                sum[i] = 0;                                                                        \
+            for (int64_t t = 0; t < a->taps; t++) {                                                \
+                type w = (type)weight[t];                                                          \
+                const type *x = in + index[t] * inner + from;                                      \
+                for (int64_t i = 0; i < n; i++)                                                    \
+                    sum[i] += x[i] * w;                                                            \
+            }                                                                                      \
+            for (int64_t i = 0; i < n; i++)                                                        \
+                out[from + i] = sum[i];                                                            \
+        }                                                                                          \
+    }                                                                                              \
+    void name(const struct resample_axis *a, const type *in, type *out, int64_t inner,             \
+              type extrapolation, int64_t first, int64_t last)                                     \
+    {                                                                                              \
+        int64_t row = first / a->out, o = first % a->out;                                          \
+        for (int64_t u = first; u < last; u++) {                                                   \
+            const int64_t *index = a->index + o * a->taps;                                         \
+            const double *weight = a->weight + o * a->taps;                                        \
+            const type *x = in + row * a->in * inner;                                              \
+            if (index[0] < 0) {                                                                    \
+                for (int64_t i = 0; i < inner; i++)                                                \
+                    out[u * inner + i] = extrapolation;                                            \
+            } else if (inner == 1) {                                                               \
+                type sum = 0;                                                                      \
+                for (int64_t t = 0; t < a->taps; t++)                                              \
+                    sum += x[index[t]] * (type)weight[t];                                          \
+                out[u] = sum;                                                                      \
+            } else {                                                                               \
+                name##_run(a, index, weight, x, out + u * inner, inner);                           \
+            }                                                                                      \
+            if (++o == a->out) {                                                                   \
+                o = 0;                                                                             \
+                row++;                                                                             \
+            }                                                                                      \
+        }                                                                                          \
     }
 
 RESAMPLE_FN(resample_f32, float)

@@ -11,10 +11,11 @@ static int64_t product(struct infer *c, const int64_t *dims, int n)
     return p;
 }
 
-/* ---- Reshape ---------------------------------------------------------------------------------- */
+/* ---- Reshape ----------------------------------------------------------------------------------
+ */
 
-/* The dim at `hole` so that the elements are as many as the input's. Factors that both sides have are
- * taken out first: what is left usually divides as numbers. */
+/* The dim at `hole` so that the elements are as many as the input's. Factors that both sides have
+ * are taken out first: what is left usually divides as numbers. */
 static int64_t fill_hole(struct infer *c, const int64_t *dims, int rank, int hole)
 {
     int64_t have[TENSOR_RANK_MAX], want[TENSOR_RANK_MAX];
@@ -56,7 +57,8 @@ static int read_shape(struct infer *c, const int64_t *elems, int rank, int64_t *
             *hole = i;
         } else if (dims[i] == 0 && !a->allowzero) {
             if (in_rank >= 0 && i >= in_rank)
-                return err_set(e, ERR_MODEL, "the shape's element %d is 0, but the input has rank %d", i,
+                return err_set(e, ERR_MODEL,
+                               "the shape's element %d is 0, but the input has rank %d", i,
                                in_rank);
             dims[i] = in_rank < 0 ? SYM_UNKNOWN : infer_dim(c, 0, i);
         } else if (sym_is_number(dims[i]) && dims[i] < 0) {
@@ -110,7 +112,8 @@ static int reshape_infer(struct infer *c, struct err *e)
     if (hole >= 0)
         dims[hole] = in_rank < 0 ? SYM_UNKNOWN : fill_hole(c, dims, (int)n, hole);
     if (hole >= 0 && dims[hole] == -1)
-        return err_set(e, ERR_MODEL, "no dim %d makes the shape's elements as many as the input's", hole);
+        return err_set(e, ERR_MODEL, "no dim %d makes the shape's elements as many as the input's",
+                       hole);
     if (hole == -2)
         for (int i = 0; i < n; i++)
             dims[i] = dims[i] == -1 ? SYM_UNKNOWN : dims[i];
@@ -135,14 +138,22 @@ static const struct attr reshape_attrs[] = {
 };
 
 const struct op op_reshape = {
-    .domain = "", .name = "Reshape", .since = 1,
-    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1,
-    .flags = OP_PURE | OP_VIEW, .host_in = 2,
-    .attrs = reshape_attrs, .attrs_size = sizeof(struct attrs_reshape),
+    .domain = "",
+    .name = "Reshape",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_VIEW,
+    .host_in = 2,
+    .attrs = reshape_attrs,
+    .attrs_size = sizeof(struct attrs_reshape),
     .infer = reshape_infer,
 };
 
-/* ---- Flatten ---------------------------------------------------------------------------------- */
+/* ---- Flatten ----------------------------------------------------------------------------------
+ */
 
 static int flatten_infer(struct infer *c, struct err *e)
 {
@@ -155,7 +166,8 @@ static int flatten_infer(struct infer *c, struct err *e)
         return infer_set(c, 0, infer_dtype(c, 0), 2, dims, e);
     }
     if (a->axis < low || a->axis > rank)
-        return err_set(e, ERR_MODEL, "axis %lld is outside [%d, %d]", (long long)a->axis, low, rank);
+        return err_set(e, ERR_MODEL, "axis %lld is outside [%d, %d]", (long long)a->axis, low,
+                       rank);
     int axis = (int)(a->axis < 0 ? a->axis + rank : a->axis);
     for (int k = 0; k < 2; k++) {
         dims[k] = k ? product(c, c->in[0]->type.dims + axis, rank - axis)
@@ -175,14 +187,21 @@ static const struct attr flatten_attrs[] = {
 };
 
 const struct op op_flatten = {
-    .domain = "", .name = "Flatten", .since = 1,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1,
+    .domain = "",
+    .name = "Flatten",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
     .flags = OP_PURE | OP_VIEW,
-    .attrs = flatten_attrs, .attrs_size = sizeof(struct attrs_flatten),
+    .attrs = flatten_attrs,
+    .attrs_size = sizeof(struct attrs_flatten),
     .infer = flatten_infer,
 };
 
-/* ---- Squeeze ---------------------------------------------------------------------------------- */
+/* ---- Squeeze ----------------------------------------------------------------------------------
+ */
 
 /* Which dims go: a set of bits; 1 where that is known, 0 where not, or an error. */
 static int squeeze_set(struct infer *c, unsigned *drop, struct err *e)
@@ -254,14 +273,21 @@ static const struct attr axes_attrs[] = {
 };
 
 const struct op op_squeeze = {
-    .domain = "", .name = "Squeeze", .since = 1,
-    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1,
-    .flags = OP_PURE | OP_VIEW, .host_in = 2,
+    .domain = "",
+    .name = "Squeeze",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_VIEW,
+    .host_in = 2,
     .attrs = axes_attrs,
     .infer = squeeze_infer,
 };
 
-/* ---- Unsqueeze -------------------------------------------------------------------------------- */
+/* ---- Unsqueeze --------------------------------------------------------------------------------
+ */
 
 static int unsqueeze_infer(struct infer *c, struct err *e)
 {
@@ -299,9 +325,15 @@ static int unsqueeze_infer(struct infer *c, struct err *e)
 }
 
 const struct op op_unsqueeze = {
-    .domain = "", .name = "Unsqueeze", .since = 1,
-    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1,
-    .flags = OP_PURE | OP_VIEW, .host_in = 2,
+    .domain = "",
+    .name = "Unsqueeze",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_VIEW,
+    .host_in = 2,
     .attrs = axes_attrs,
     .infer = unsqueeze_infer,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resize and Upsample. Nearest moves elements of any dtype; linear and cubic resample one axis after the
- * other, the last first, in f32 (f64 for f64), and convert once at the end. Where the output's size
- * follows from a scale, the product is taken in f32, as exporters take it.
+/* Resize and Upsample. Nearest moves elements of any dtype; linear and cubic resample one axis
+ * after the other, the last first, in f32 (f64 for f64), and convert once at the end. Where the
+ * output's size follows from a scale, the product is taken in f32, as exporters take it.
  */
 #include <math.h>
 
@@ -16,14 +16,16 @@ struct resize_attrs {
     float height_scale, width_scale; /* Upsample 1 */
 };
 
-/* ---- attributes ------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------------------
+ */
 
 struct word {
     const char *name;
     int value;
 };
 
-static int find_word(struct str s, const struct word *words, const char *what, int *value, struct err *e)
+static int find_word(struct str s, const struct word *words, const char *what, int *value,
+                     struct err *e)
 {
     for (; words->name; words++) {
         if (s.size == strlen(words->name) && memcmp(s.data, words->name, s.size) == 0) {
@@ -48,11 +50,14 @@ static bool is_old(const struct node *n)
 
 enum policy { POLICY_STRETCH, POLICY_NOT_LARGER, POLICY_NOT_SMALLER };
 
-static int read_attrs(const struct node *n, const struct resize_attrs *a, struct resample *r, int *policy,
-                      struct err *e)
+static int read_attrs(const struct node *n, const struct resize_attrs *a, struct resample *r,
+                      int *policy, struct err *e)
 {
-    static const struct word filters[] = {{"nearest", RESAMPLE_NEAREST}, {"linear", RESAMPLE_LINEAR},
-                                          {"bilinear", RESAMPLE_LINEAR}, {"cubic", RESAMPLE_CUBIC}, {NULL}};
+    static const struct word filters[] = {{"nearest", RESAMPLE_NEAREST},
+                                          {"linear", RESAMPLE_LINEAR},
+                                          {"bilinear", RESAMPLE_LINEAR},
+                                          {"cubic", RESAMPLE_CUBIC},
+                                          {NULL}};
     static const struct word coords[] = {{"half_pixel", COORD_HALF_PIXEL},
                                          {"half_pixel_symmetric", COORD_HALF_PIXEL_SYMMETRIC},
                                          {"pytorch_half_pixel", COORD_PYTORCH_HALF_PIXEL},
@@ -74,14 +79,18 @@ static int read_attrs(const struct node *n, const struct resize_attrs *a, struct
     *policy = POLICY_STRETCH;
     int x = find_word(a->mode, filters, "mode", &f, e);
     if (!x && !is_old(n))
-        x = find_word(a->coordinate_transformation_mode, coords, "coordinate_transformation_mode", &c, e);
+        x = find_word(a->coordinate_transformation_mode, coords, "coordinate_transformation_mode",
+                      &c, e);
     if (!x && !is_old(n))
         x = find_word(a->nearest_mode, nearest, "nearest_mode", &m, e);
     if (!x && !is_old(n))
         x = find_word(a->keep_aspect_ratio_policy, policies, "keep_aspect_ratio_policy", policy, e);
-    *r = (struct resample){.filter = (enum resample_filter)f, .coord = (enum resample_coord)c,
-                           .nearest = (enum resample_nearest)m, .antialias = a->antialias != 0,
-                           .exclude_outside = a->exclude_outside != 0, .cubic_a = a->cubic_coeff_a};
+    *r = (struct resample){.filter = (enum resample_filter)f,
+                           .coord = (enum resample_coord)c,
+                           .nearest = (enum resample_nearest)m,
+                           .antialias = a->antialias != 0,
+                           .exclude_outside = a->exclude_outside != 0,
+                           .cubic_a = a->cubic_coeff_a};
     return x;
 }
 
@@ -105,7 +114,8 @@ static int read_axes(const struct resize_attrs *a, int rank, int *axes, int64_t 
     return a->axes.v ? layout_axes(a->axes.v, a->axes.n, rank, axes, e) : 0;
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------ */
+/* ---- sizes ------------------------------------------------------------------------------------
+ */
 
 static bool good_scale(float s)
 {
@@ -164,10 +174,11 @@ static float scale_at(const struct request *q, int rank, int64_t i)
     return i < rank - 2 ? 1 : q->pair[i - (rank - 2)];
 }
 
-static int read_scales(const struct resize_attrs *a, const struct node *n, const struct tensor *t, int rank,
-                       int64_t count, struct request *q, struct err *e)
+static int read_scales(const struct resize_attrs *a, const struct node *n, const struct tensor *t,
+                       int rank, int64_t count, struct request *q, struct err *e)
 {
-    *q = (struct request){.scales = t, .pair = {a->height_scale, a->width_scale},
+    *q = (struct request){.scales = t,
+                          .pair = {a->height_scale, a->width_scale},
                           .has_pair = is_upsample(n) && n->opset < 7};
     if (q->has_pair && rank < 2)
         return err_set(e, ERR_MODEL, "the input has rank %d, expected at least 2", rank);
@@ -176,11 +187,13 @@ static int read_scales(const struct resize_attrs *a, const struct node *n, const
                        (long long)count);
     for (int64_t i = 0; i < count; i++)
         if (!good_scale(scale_at(q, rank, i)))
-            return err_set(e, ERR_MODEL, "scale %lld is %g", (long long)i, (double)scale_at(q, rank, i));
+            return err_set(e, ERR_MODEL, "scale %lld is %g", (long long)i,
+                           (double)scale_at(q, rank, i));
     return 0;
 }
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------------------
+ */
 
 /* Input i is there and not known to be empty. */
 static bool given(const struct infer *c, int i)
@@ -188,8 +201,8 @@ static bool given(const struct infer *c, int i)
     return i >= 0 && infer_has(c, i) && !(infer_rank(c, i) == 1 && infer_dim(c, i, 0) == 0);
 }
 
-static int dims_from_sizes(struct infer *c, int at, int policy, const int *axes, int64_t n, int64_t *dims,
-                           struct err *e)
+static int dims_from_sizes(struct infer *c, int at, int policy, const int *axes, int64_t n,
+                           int64_t *dims, struct err *e)
 {
     int64_t count;
     int r = infer_dtypes(c, at, DT(I64), e);
@@ -260,7 +273,8 @@ static int resize_infer(struct infer *c, struct err *e)
     return x ? x : infer_set(c, 0, infer_dtype(c, 0), rank, dims, e);
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------
+ */
 
 struct resize {
     struct call *call;
@@ -292,7 +306,8 @@ static int read_region(const struct call *c, struct resize *z, int at, const int
     if (z->how.coord != COORD_TF_CROP)
         return 0;
     if (!t || tensor_count(t) != 2 * n || !dtype_is_float(t->dtype))
-        return err_set(e, ERR_INPUT, "tf_crop_and_resize needs a roi of %lld numbers", (long long)(2 * n));
+        return err_set(e, ERR_INPUT, "tf_crop_and_resize needs a roi of %lld numbers",
+                       (long long)(2 * n));
     for (int64_t i = 0; i < n; i++) {
         elems_to_f64(t->dtype, t->data, i, 1, &z->axis[axes[i]].start);
         elems_to_f64(t->dtype, t->data, n + i, 1, &z->axis[axes[i]].end);
@@ -320,14 +335,16 @@ static int make_resize(const struct call *c, struct resize *z, struct err *e)
     if (!r && !sizes && !scales && p.scales >= 0)
         r = err_set(e, ERR_INPUT, "has neither scales nor sizes");
     if (!r && sizes && tensor_count(sizes) != n)
-        r = err_set(e, ERR_INPUT, "%lld sizes for %lld axes", (long long)tensor_count(sizes), (long long)n);
+        r = err_set(e, ERR_INPUT, "%lld sizes for %lld axes", (long long)tensor_count(sizes),
+                    (long long)n);
     if (!r && !sizes)
         r = read_scales(a, c->node, scales, z->rank, n, &q, e);
     if (r)
         return r;
     for (int i = 0; i < z->rank; i++) {
         struct resample_axis *x = &z->axis[i];
-        *x = (struct resample_axis){.in = z->x->dims[i], .out = z->y->dims[i], .scale = 1, .end = 1};
+        *x =
+            (struct resample_axis){.in = z->x->dims[i], .out = z->y->dims[i], .scale = 1, .end = 1};
         x->width = (double)x->out;
     }
     double scale = policy && sizes ? common_scale(policy, n, axes, z->x->dims, sizes->data) : 0;
@@ -484,7 +501,8 @@ static int nearest_task(void *arg, int64_t begin, int64_t end, int member, struc
             stride *= a->in;
             rest /= a->out;
         }
-        const char *x = (const char *)z->x->data + (outside ? 0 : (size_t)(from * z->pass->in) * run);
+        const char *x =
+            (const char *)z->x->data + (outside ? 0 : (size_t)(from * z->pass->in) * run);
         for (int64_t k = 0; k < z->pass->out; k++, o += run) {
             int64_t i = z->pass->index[k];
             if (outside || i < 0)
@@ -534,7 +552,8 @@ static int resize_run(struct call *c, int64_t begin, int64_t end, int member, st
     return run_passes(&z, (char *)c->scratch + tables, buffer, e);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------
+ */
 
 #define AT(field) offsetof(struct resize_attrs, field)
 
@@ -548,16 +567,26 @@ static const struct attr resize_attr_rows[] = {
     {"extrapolation_value", ATTR_FLOAT, AT(extrapolation_value), .since = 11},
     {"antialias", ATTR_INT, AT(antialias), .since = 18},
     {"axes", ATTR_INTS, AT(axes), .since = 18},
-    {"keep_aspect_ratio_policy", ATTR_STRING, AT(keep_aspect_ratio_policy), .since = 18, .s = "stretch"},
+    {"keep_aspect_ratio_policy", ATTR_STRING, AT(keep_aspect_ratio_policy), .since = 18,
+     .s = "stretch"},
     {NULL},
 };
 
 const struct op op_resize = {
-    .domain = "", .name = "Resize", .since = 10,
-    .in_min = 1, .in_max = 4, .out_min = 1, .out_max = 1,
-    .flags = OP_PURE | OP_LEADER, .host_in = 2 | 4 | 8,
-    .attrs = resize_attr_rows, .attrs_size = sizeof(struct resize_attrs),
-    .infer = resize_infer, .scratch = resize_scratch, .run = resize_run,
+    .domain = "",
+    .name = "Resize",
+    .since = 10,
+    .in_min = 1,
+    .in_max = 4,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_LEADER,
+    .host_in = 2 | 4 | 8,
+    .attrs = resize_attr_rows,
+    .attrs_size = sizeof(struct resize_attrs),
+    .infer = resize_infer,
+    .scratch = resize_scratch,
+    .run = resize_run,
 };
 
 static const struct attr upsample_attr_rows[] = {
@@ -569,9 +598,18 @@ static const struct attr upsample_attr_rows[] = {
 };
 
 const struct op op_upsample = {
-    .domain = "", .name = "Upsample", .since = 1,
-    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1,
-    .flags = OP_PURE | OP_LEADER, .host_in = 2,
-    .attrs = upsample_attr_rows, .attrs_size = sizeof(struct resize_attrs),
-    .infer = resize_infer, .scratch = resize_scratch, .run = resize_run,
+    .domain = "",
+    .name = "Upsample",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_LEADER,
+    .host_in = 2,
+    .attrs = upsample_attr_rows,
+    .attrs_size = sizeof(struct resize_attrs),
+    .infer = resize_infer,
+    .scratch = resize_scratch,
+    .run = resize_run,
 };

@@ -14,7 +14,8 @@ static int reverse_infer(struct infer *c, struct err *e)
     if (r)
         return r;
     if ((a->batch_axis != 0 && a->batch_axis != 1) || a->time_axis != 1 - a->batch_axis)
-        return err_set(e, ERR_MODEL, "batch_axis is %lld and time_axis %lld, expected 0 and 1 or 1 and 0",
+        return err_set(e, ERR_MODEL,
+                       "batch_axis is %lld and time_axis %lld, expected 0 and 1 or 1 and 0",
                        (long long)a->batch_axis, (long long)a->time_axis);
     if (rank >= 0 && rank < 2)
         return err_set(e, ERR_MODEL, "the input has rank %d, expected at least 2", rank);
@@ -72,8 +73,17 @@ static const struct attr reverse_attr_rows[] = {
 };
 
 const struct op op_reversesequence = {
-    .domain = "", .name = "ReverseSequence", .since = 10,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = reverse_attr_rows, .attrs_size = sizeof(struct reverse_attrs),
-    .infer = reverse_infer, .tasks = reverse_tasks, .run = reverse_run,
+    .domain = "",
+    .name = "ReverseSequence",
+    .since = 10,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = reverse_attr_rows,
+    .attrs_size = sizeof(struct reverse_attrs),
+    .infer = reverse_infer,
+    .tasks = reverse_tasks,
+    .run = reverse_run,
 };

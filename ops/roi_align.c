@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RoiAlign and MaxRoiPool: pieces of a picture, named by boxes, at a fixed size. They compute in f64,
- * an output element at a time, so that the split does not matter, and round once.
+/* RoiAlign and MaxRoiPool: pieces of a picture, named by boxes, at a fixed size. They compute in
+ * f64, an output element at a time, so that the split does not matter, and round once.
  */
 #include <math.h>
 
@@ -35,13 +35,15 @@ static int pool_infer(struct infer *c, int64_t height, int64_t width, int column
     if (infer_rank(c, 1) == 2 && sym_differ(c->syms, infer_dim(c, 1, 1), columns))
         return err_set(e, ERR_MODEL, "a roi is not of %d numbers", columns);
     if (height < 1 || width < 1)
-        return err_set(e, ERR_MODEL, "an output of %lld by %lld", (long long)height, (long long)width);
+        return err_set(e, ERR_MODEL, "an output of %lld by %lld", (long long)height,
+                       (long long)width);
     int64_t dims[4] = {infer_rank(c, 1) < 0 ? infer_fresh(c) : infer_dim(c, 1, 0),
                        infer_rank(c, 0) < 0 ? infer_fresh(c) : infer_dim(c, 0, 1), height, width};
     return infer_set(c, 0, infer_dtype(c, 0), 4, dims, e);
 }
 
-/* ---- RoiAlign --------------------------------------------------------------------------------- */
+/* ---- RoiAlign ---------------------------------------------------------------------------------
+ */
 
 struct align_attrs {
     struct str mode, coordinate_transformation_mode;
@@ -61,15 +63,17 @@ static int align_infer(struct infer *c, struct err *e)
         return err_set(e, ERR_MODEL, "mode is neither avg nor max");
     if (!is_word(a->coordinate_transformation_mode, "half_pixel") &&
         !is_word(a->coordinate_transformation_mode, "output_half_pixel"))
-        return err_set(e, ERR_MODEL,
-                       "coordinate_transformation_mode is neither half_pixel nor output_half_pixel");
+        return err_set(
+            e, ERR_MODEL,
+            "coordinate_transformation_mode is neither half_pixel nor output_half_pixel");
     if (a->sampling_ratio < 0 || a->sampling_ratio > 4096)
         return err_set(e, ERR_MODEL, "sampling_ratio is %lld", (long long)a->sampling_ratio);
     int r = infer_dtypes(c, 2, DT(I64) | DT(I32), e);
     if (r)
         return r;
     if (infer_rank(c, 2) >= 0 && infer_rank(c, 2) != 1)
-        return err_set(e, ERR_MODEL, "the batch indices have rank %d, expected 1", infer_rank(c, 2));
+        return err_set(e, ERR_MODEL, "the batch indices have rank %d, expected 1",
+                       infer_rank(c, 2));
     return pool_infer(c, a->output_height, a->output_width, 4, e);
 }
 
@@ -123,7 +127,8 @@ static bool around(double v, int64_t n, int64_t *low, int64_t *high, double *par
     return true;
 }
 
-/* One output element. Its maximum is that of the weighted corners, as the operator has always had it. */
+/* One output element. Its maximum is that of the weighted corners, as the operator has always had
+ * it. */
 static double align_bin(const struct call *c, const struct roi *roi, int64_t channel, int64_t ph,
                         int64_t pw)
 {
@@ -134,7 +139,8 @@ static double align_bin(const struct call *c, const struct roi *roi, int64_t cha
     bool max = is_word(a->mode, "max"), any = false;
     double sum = 0, best = 0;
     for (int64_t iy = 0; iy < roi->grid_h; iy++) {
-        double y = roi->y + (double)ph * roi->bin_h + ((double)iy + 0.5) * roi->bin_h / (double)roi->grid_h;
+        double y = roi->y + (double)ph * roi->bin_h +
+                   ((double)iy + 0.5) * roi->bin_h / (double)roi->grid_h;
         for (int64_t ix = 0; ix < roi->grid_w; ix++) {
             double v = roi->x + (double)pw * roi->bin_w +
                        ((double)ix + 0.5) * roi->bin_w / (double)roi->grid_w;
@@ -198,8 +204,8 @@ static int align_fix(struct node *n, struct err *e)
 
 static const struct attr align_attr_rows[] = {
     {"mode", ATTR_STRING, ALIGN_AT(mode), .s = "avg"},
-    {"coordinate_transformation_mode", ATTR_STRING, ALIGN_AT(coordinate_transformation_mode), .since = 16,
-     .s = "half_pixel"},
+    {"coordinate_transformation_mode", ATTR_STRING, ALIGN_AT(coordinate_transformation_mode),
+     .since = 16, .s = "half_pixel"},
     {"output_height", ATTR_INT, ALIGN_AT(output_height), .i = 1},
     {"output_width", ATTR_INT, ALIGN_AT(output_width), .i = 1},
     {"sampling_ratio", ATTR_INT, ALIGN_AT(sampling_ratio)},
@@ -208,13 +214,24 @@ static const struct attr align_attr_rows[] = {
 };
 
 const struct op op_roialign = {
-    .domain = "", .name = "RoiAlign", .since = 10,
-    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = align_attr_rows, .attrs_size = sizeof(struct align_attrs),
-    .fix = align_fix, .infer = align_infer, .tasks = align_tasks, .run = align_run,
+    .domain = "",
+    .name = "RoiAlign",
+    .since = 10,
+    .in_min = 3,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = align_attr_rows,
+    .attrs_size = sizeof(struct align_attrs),
+    .fix = align_fix,
+    .infer = align_infer,
+    .tasks = align_tasks,
+    .run = align_run,
 };
 
-/* ---- MaxRoiPool ------------------------------------------------------------------------------- */
+/* ---- MaxRoiPool -------------------------------------------------------------------------------
+ */
 
 struct pool_attrs {
     struct ints pooled_shape;
@@ -265,7 +282,8 @@ static int max_run(struct call *c, int64_t begin, int64_t end, int member, struc
         bool any = false;
         for (int64_t py = y0; py < y1; py++) {
             for (int64_t px = x0; px < x1; px++) {
-                double v = load(x, ((batch * x->dims[1] + channel) * x->dims[2] + py) * x->dims[3] + px);
+                double v =
+                    load(x, ((batch * x->dims[1] + channel) * x->dims[2] + py) * x->dims[3] + px);
                 best = any && !(v > best) ? best : v;
                 any = true;
             }
@@ -282,8 +300,17 @@ static const struct attr pool_attr_rows[] = {
 };
 
 const struct op op_maxroipool = {
-    .domain = "", .name = "MaxRoiPool", .since = 1,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = pool_attr_rows, .attrs_size = sizeof(struct pool_attrs),
-    .infer = max_infer, .tasks = align_tasks, .run = max_run,
+    .domain = "",
+    .name = "MaxRoiPool",
+    .since = 1,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = pool_attr_rows,
+    .attrs_size = sizeof(struct pool_attrs),
+    .infer = max_infer,
+    .tasks = align_tasks,
+    .run = max_run,
 };

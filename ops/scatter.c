@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scatter, ScatterElements, ScatterND, TensorScatter: a copy of the data, then updates into it. In place
- * the copy is nothing. Updates that may meet in one element belong to one task and go in the order of the
- * indices, so that the result does not depend on the split.
+/* Scatter, ScatterElements, ScatterND, TensorScatter: a copy of the data, then updates into it. In
+ * place the copy is nothing. Updates that may meet in one element belong to one task and go in the
+ * order of the indices, so that the result does not depend on the split.
  */
 #include "ops/layout.h"
 
-/* ---- reductions ------------------------------------------------------------------------------- */
+/* ---- reductions -------------------------------------------------------------------------------
+ */
 
 enum scatter_op { SCATTER_NONE, SCATTER_ADD, SCATTER_MUL, SCATTER_MAX, SCATTER_MIN, SCATTER_OPS };
 
@@ -28,23 +29,23 @@ static int read_reduction(struct str name, enum scatter_op *op, struct err *e)
 /* y = y op x, for n elements. Integers wrap; max and min give NaN where either is NaN. */
 typedef void reduce_fn(enum scatter_op op, void *y, const void *x, int64_t n);
 
-#define REDUCE_LOOP(value)                                                                             \
-    for (int64_t i = 0; i < n; i++)                                                                    \
-        y[i] = (value)
+#define REDUCE_LOOP(value)                                                                         \
+    for (int64_t i = 0; i < n; i++)                                                                \
+    y[i] = (value)
 
-#define REDUCE_FN(name, type, wide)                                                                    \
-    static void name(enum scatter_op op, void *out, const void *in, int64_t n)                        \
-    {                                                                                                  \
-        type *y = out;                                                                                 \
-        const type *x = in;                                                                            \
-        if (op == SCATTER_ADD)                                                                         \
-            REDUCE_LOOP((type)((wide)y[i] + (wide)x[i]));                                              \
-        else if (op == SCATTER_MUL)                                                                    \
-            REDUCE_LOOP((type)((wide)y[i] * (wide)x[i]));                                              \
-        else if (op == SCATTER_MAX)                                                                    \
-            REDUCE_LOOP(y[i] > x[i] || y[i] != y[i] ? y[i] : x[i]);                                    \
-        else                                                                                           \
-            REDUCE_LOOP(y[i] < x[i] || y[i] != y[i] ? y[i] : x[i]);                                    \
+#define REDUCE_FN(name, type, wide)                                                                \
+    static void name(enum scatter_op op, void *out, const void *in, int64_t n)                     \
+    {                                                                                              \
+        type *y = out;                                                                             \
+        const type *x = in;                                                                        \
+        if (op == SCATTER_ADD)                                                                     \
+            REDUCE_LOOP((type)((wide)y[i] + (wide)x[i]));                                          \
+        else if (op == SCATTER_MUL)                                                                \
+            REDUCE_LOOP((type)((wide)y[i] * (wide)x[i]));                                          \
+        else if (op == SCATTER_MAX)                                                                \
+            REDUCE_LOOP(y[i] > x[i] || y[i] != y[i] ? y[i] : x[i]);                                \
+        else                                                                                       \
+            REDUCE_LOOP(y[i] < x[i] || y[i] != y[i] ? y[i] : x[i]);                                \
     }
 
 REDUCE_FN(reduce_f32, float, float)
@@ -92,14 +93,15 @@ static void reduce_bf16(enum scatter_op op, void *out, const void *in, int64_t n
 #define DT_REDUCE (DT_NUMERIC | DT(BOOL))
 
 static reduce_fn *const reduce_fns[DTYPE_COUNT] = {
-    [DTYPE_F32] = reduce_f32, [DTYPE_F64] = reduce_f64, [DTYPE_F16] = reduce_f16,
-    [DTYPE_BF16] = reduce_bf16, [DTYPE_I8] = reduce_i8, [DTYPE_I16] = reduce_i16,
-    [DTYPE_I32] = reduce_i32, [DTYPE_I64] = reduce_i64, [DTYPE_U8] = reduce_u8,
-    [DTYPE_U16] = reduce_u16, [DTYPE_U32] = reduce_u32, [DTYPE_U64] = reduce_u64,
+    [DTYPE_F32] = reduce_f32,   [DTYPE_F64] = reduce_f64, [DTYPE_F16] = reduce_f16,
+    [DTYPE_BF16] = reduce_bf16, [DTYPE_I8] = reduce_i8,   [DTYPE_I16] = reduce_i16,
+    [DTYPE_I32] = reduce_i32,   [DTYPE_I64] = reduce_i64, [DTYPE_U8] = reduce_u8,
+    [DTYPE_U16] = reduce_u16,   [DTYPE_U32] = reduce_u32, [DTYPE_U64] = reduce_u64,
     [DTYPE_BOOL] = reduce_bool,
 };
 
-/* ---- the two phases --------------------------------------------------------------------------- */
+/* ---- the two phases ---------------------------------------------------------------------------
+ */
 
 struct scatter {
     struct call *call;
@@ -163,7 +165,8 @@ static int check_types(struct infer *c, struct str reduction, struct err *e)
     return r ? r : infer_like(c, 0, 0, infer_dtype(c, 0), e);
 }
 
-/* ---- ScatterElements -------------------------------------------------------------------------- */
+/* ---- ScatterElements --------------------------------------------------------------------------
+ */
 
 struct elements_attrs {
     int64_t axis;
@@ -179,7 +182,8 @@ static int elements_infer(struct infer *c, struct err *e)
         r = infer_axis(a->axis, rank, &axis, e);
     for (int i = 1; i < 3 && !r; i++)
         if (rank >= 0 && infer_rank(c, i) >= 0 && infer_rank(c, i) != rank)
-            r = err_set(e, ERR_MODEL, "input %d has rank %d, the data %d", i, infer_rank(c, i), rank);
+            r = err_set(e, ERR_MODEL, "input %d has rank %d, the data %d", i, infer_rank(c, i),
+                        rank);
     return r;
 }
 
@@ -246,25 +250,43 @@ static int elements_run(struct call *c, int64_t begin, int64_t end, int member, 
 
 static const struct attr elements_attr_rows[] = {
     {"axis", ATTR_INT, offsetof(struct elements_attrs, axis)},
-    {"reduction", ATTR_STRING, offsetof(struct elements_attrs, reduction), .since = 16, .s = "none"},
+    {"reduction", ATTR_STRING, offsetof(struct elements_attrs, reduction), .since = 16,
+     .s = "none"},
     {NULL},
 };
 
 const struct op op_scatterelements = {
-    .domain = "", .name = "ScatterElements", .since = 11,
-    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
-    .attrs = elements_attr_rows, .attrs_size = sizeof(struct elements_attrs),
-    .infer = elements_infer, .run = elements_run,
+    .domain = "",
+    .name = "ScatterElements",
+    .since = 11,
+    .in_min = 3,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
+    .attrs = elements_attr_rows,
+    .attrs_size = sizeof(struct elements_attrs),
+    .infer = elements_infer,
+    .run = elements_run,
 };
 
 const struct op op_scatter = {
-    .domain = "", .name = "Scatter", .since = 9,
-    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
-    .attrs = elements_attr_rows, .attrs_size = sizeof(struct elements_attrs),
-    .infer = elements_infer, .run = elements_run,
+    .domain = "",
+    .name = "Scatter",
+    .since = 9,
+    .in_min = 3,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
+    .attrs = elements_attr_rows,
+    .attrs_size = sizeof(struct elements_attrs),
+    .infer = elements_infer,
+    .run = elements_run,
 };
 
-/* ---- ScatterND -------------------------------------------------------------------------------- */
+/* ---- ScatterND --------------------------------------------------------------------------------
+ */
 
 struct nd_attrs {
     struct str reduction;
@@ -278,11 +300,12 @@ static int nd_infer(struct infer *c, struct err *e)
     if (r || rank < 0 || count < 0)
         return r;
     if (rank < 1 || count < 1)
-        return err_set(e, ERR_MODEL, "data of rank %d and indices of rank %d, expected at least 1", rank,
-                       count);
+        return err_set(e, ERR_MODEL, "data of rank %d and indices of rank %d, expected at least 1",
+                       rank, count);
     int64_t tuple = infer_dim(c, 1, count - 1);
     if (sym_is_number(tuple) && tuple > rank)
-        return err_set(e, ERR_MODEL, "indices of %lld numbers into %d dims", (long long)tuple, rank);
+        return err_set(e, ERR_MODEL, "indices of %lld numbers into %d dims", (long long)tuple,
+                       rank);
     return 0;
 }
 
@@ -348,13 +371,22 @@ static const struct attr nd_attr_rows[] = {
 };
 
 const struct op op_scatternd = {
-    .domain = "", .name = "ScatterND", .since = 11,
-    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
-    .attrs = nd_attr_rows, .attrs_size = sizeof(struct nd_attrs),
-    .infer = nd_infer, .run = nd_run,
+    .domain = "",
+    .name = "ScatterND",
+    .since = 11,
+    .in_min = 3,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
+    .attrs = nd_attr_rows,
+    .attrs_size = sizeof(struct nd_attrs),
+    .infer = nd_infer,
+    .run = nd_run,
 };
 
-/* ---- TensorScatter ---------------------------------------------------------------------------- */
+/* ---- TensorScatter ----------------------------------------------------------------------------
+ */
 
 struct cache_attrs {
     int64_t axis;
@@ -442,8 +474,16 @@ static const struct attr cache_attr_rows[] = {
 };
 
 const struct op op_tensorscatter = {
-    .domain = "", .name = "TensorScatter", .since = 24,
-    .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
-    .attrs = cache_attr_rows, .attrs_size = sizeof(struct cache_attrs),
-    .infer = cache_infer, .run = cache_run,
+    .domain = "",
+    .name = "TensorScatter",
+    .since = 24,
+    .in_min = 2,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_INPLACE0 | OP_LEADER,
+    .attrs = cache_attr_rows,
+    .attrs_size = sizeof(struct cache_attrs),
+    .infer = cache_infer,
+    .run = cache_run,
 };

@@ -48,10 +48,18 @@ static const struct attr shape_attrs[] = {
 };
 
 const struct op op_shape = {
-    .domain = "", .name = "Shape", .since = 1,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_SHAPE_ONLY,
-    .attrs = shape_attrs, .attrs_size = sizeof(struct attrs_shape),
-    .infer = shape_infer, .run = shape_run,
+    .domain = "",
+    .name = "Shape",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_SHAPE_ONLY,
+    .attrs = shape_attrs,
+    .attrs_size = sizeof(struct attrs_shape),
+    .infer = shape_infer,
+    .run = shape_run,
 };
 
 static int size_infer(struct infer *c, struct err *e)
@@ -73,7 +81,14 @@ static int size_run(struct call *c, int64_t begin, int64_t end, int member, stru
 }
 
 const struct op op_size = {
-    .domain = "", .name = "Size", .since = 1,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_SHAPE_ONLY,
-    .infer = size_infer, .run = size_run,
+    .domain = "",
+    .name = "Size",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_SHAPE_ONLY,
+    .infer = size_infer,
+    .run = size_run,
 };

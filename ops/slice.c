@@ -2,8 +2,8 @@
 /* Slice: starts, ends, axes and steps are inputs 1 to 4 in every version. */
 #include "ops/layout.h"
 
-/* Numbers from here on mean "to the end", numbers below the negative "from the beginning": exporters
- * write the extremes of int32 or of int64. */
+/* Numbers from here on mean "to the end", numbers below the negative "from the beginning":
+ * exporters write the extremes of int32 or of int64. */
 enum { SLICE_FAR = INT32_MAX };
 
 static bool nonnegative(struct syms *s, int64_t v)
@@ -101,13 +101,14 @@ static int read_lists(struct infer *c, struct lists *l, struct err *e)
 
 /* Dims of the output into dims, positions into from, strides in elements of the input into steps
  * (SYM_UNKNOWN where not known). */
-static int slice_dims(struct infer *c, const struct lists *l, int rank, int64_t *dims, int64_t *from,
-                      int64_t *steps, struct err *e)
+static int slice_dims(struct infer *c, const struct lists *l, int rank, int64_t *dims,
+                      int64_t *from, int64_t *steps, struct err *e)
 {
     int axes[TENSOR_RANK_MAX];
     int64_t order[TENSOR_RANK_MAX];
     if (l->n > rank)
-        return err_set(e, ERR_MODEL, "starts has %lld elements, the input rank %d", (long long)l->n, rank);
+        return err_set(e, ERR_MODEL, "starts has %lld elements, the input rank %d", (long long)l->n,
+                       rank);
     for (int i = 0; i < rank; i++)
         order[i] = i;
     int r = layout_axes(l->axes ? l->axes : order, l->n, rank, axes, e);
@@ -214,8 +215,17 @@ static const struct attr slice_attrs[] = {
 };
 
 const struct op op_slice = {
-    .domain = "", .name = "Slice", .since = 1,
-    .in_min = 1, .in_max = 5, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 2 | 4 | 8 | 16,
+    .domain = "",
+    .name = "Slice",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 5,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2 | 4 | 8 | 16,
     .attrs = slice_attrs,
-    .infer = slice_infer, .tasks = slice_tasks, .run = slice_run,
+    .infer = slice_infer,
+    .tasks = slice_tasks,
+    .run = slice_run,
 };

@@ -34,8 +34,8 @@ static int space_infer(struct infer *c, bool to_space, struct err *e)
         bool divide = i > 0 && to_space == (i == 1);
         int64_t by = i == 1 ? b * b : b;
         if (divide && sym_is_number(dims[i]) && dims[i] % by)
-            return err_set(e, ERR_MODEL, "dim %d is %lld, no multiple of %lld", i, (long long)dims[i],
-                           (long long)by);
+            return err_set(e, ERR_MODEL, "dim %d is %lld, no multiple of %lld", i,
+                           (long long)dims[i], (long long)by);
         if (i > 0)
             dims[i] = divide ? sym_floor_div(c->syms, dims[i], by) : sym_mul(c->syms, dims[i], by);
         if (sym_is_unknown(dims[i]))
@@ -112,15 +112,33 @@ static const struct attr to_depth_attrs[] = {
 };
 
 const struct op op_depthtospace = {
-    .domain = "", .name = "DepthToSpace", .since = 1,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = to_space_attrs, .attrs_size = sizeof(struct attrs_depth_to_space),
-    .infer = to_space_infer, .tasks = space_tasks, .run = space_run,
+    .domain = "",
+    .name = "DepthToSpace",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = to_space_attrs,
+    .attrs_size = sizeof(struct attrs_depth_to_space),
+    .infer = to_space_infer,
+    .tasks = space_tasks,
+    .run = space_run,
 };
 
 const struct op op_spacetodepth = {
-    .domain = "", .name = "SpaceToDepth", .since = 1,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = to_depth_attrs, .attrs_size = sizeof(struct attrs_depth_to_space),
-    .infer = to_depth_infer, .tasks = space_tasks, .run = space_run,
+    .domain = "",
+    .name = "SpaceToDepth",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = to_depth_attrs,
+    .attrs_size = sizeof(struct attrs_depth_to_space),
+    .infer = to_depth_infer,
+    .tasks = space_tasks,
+    .run = space_run,
 };

@@ -9,8 +9,8 @@ static int64_t part_count(const struct attrs_split *a, int n_out)
     return a->num_outputs == ATTR_ABSENT ? n_out : a->num_outputs;
 }
 
-/* The length of part o of dim d: of given lengths (numbers or not), or equal but for what is missing at
- * the end. */
+/* The length of part o of dim d: of given lengths (numbers or not), or equal but for what is
+ * missing at the end. */
 static int64_t part_length(struct syms *s, const struct attrs_split *a, int n_out, int64_t d,
                            const int64_t *lengths, int o)
 {
@@ -39,15 +39,16 @@ static int check_parts(struct infer *c, int64_t d, const int64_t *lengths, struc
     if (lengths)
         return 0;
     if (parts != c->n_out)
-        return err_set(e, ERR_MODEL, "num_outputs is %lld, but there are %d outputs", (long long)parts,
-                       c->n_out);
+        return err_set(e, ERR_MODEL, "num_outputs is %lld, but there are %d outputs",
+                       (long long)parts, c->n_out);
     if (a->num_outputs == ATTR_ABSENT && sym_is_number(d) && d % parts)
         return err_set(e, ERR_MODEL, "a dim of %lld does not make %lld equal parts", (long long)d,
                        (long long)parts);
     return 0;
 }
 
-/* Lengths from input 1: an array of n_out symbolic integers or NULL; *given says that there is one. */
+/* Lengths from input 1: an array of n_out symbolic integers or NULL; *given says that there is one.
+ */
 static int read_lengths(struct infer *c, const int64_t **lengths, bool *given, struct err *e)
 {
     int64_t n;
@@ -117,8 +118,8 @@ static int run_length(const struct call *c, int axis, int o, int64_t *length, st
 {
     const struct tensor *x = call_in(c, 0), *lengths = call_in(c, 1), *y = call_out(c, o);
     if (lengths && tensor_count(lengths) != c->n_out)
-        return err_set(e, ERR_INPUT, "%lld lengths for %d outputs", (long long)tensor_count(lengths),
-                       c->n_out);
+        return err_set(e, ERR_INPUT, "%lld lengths for %d outputs",
+                       (long long)tensor_count(lengths), c->n_out);
     *length = lengths ? index_at(lengths, o)
                       : part_length(NULL, c->attrs, c->n_out, x->dims[axis], NULL, o);
     if (*length < 0 || *length > x->dims[axis] || (y && y->dims[axis] != *length))
@@ -167,7 +168,8 @@ static int split_run(struct call *c, int64_t begin, int64_t end, int member, str
 
 static const struct attr split_attrs[] = {
     {"axis", ATTR_INT, offsetof(struct attrs_split, axis)},
-    {"num_outputs", ATTR_INT, offsetof(struct attrs_split, num_outputs), .since = 18, .i = ATTR_ABSENT},
+    {"num_outputs", ATTR_INT, offsetof(struct attrs_split, num_outputs), .since = 18,
+     .i = ATTR_ABSENT},
     {"split", ATTR_INTS, .until = 12, .input = 1},
     {NULL},
 };
@@ -181,8 +183,19 @@ static int split_fix(struct node *n, struct err *e)
 }
 
 const struct op op_split = {
-    .domain = "", .name = "Split", .since = 1,
-    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = -1, .flags = OP_PURE, .host_in = 2,
-    .attrs = split_attrs, .attrs_size = sizeof(struct attrs_split),
-    .fix = split_fix, .infer = split_infer, .tasks = split_tasks, .run = split_run,
+    .domain = "",
+    .name = "Split",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = -1,
+    .flags = OP_PURE,
+    .host_in = 2,
+    .attrs = split_attrs,
+    .attrs_size = sizeof(struct attrs_split),
+    .fix = split_fix,
+    .infer = split_infer,
+    .tasks = split_tasks,
+    .run = split_run,
 };

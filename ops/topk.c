@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TopK. Equal values go by lower index; NaN counts as larger than every number, whether the largest or
- * the smallest are asked for. The result is always in order, also with sorted 0.
+/* TopK. Equal values go by lower index; NaN counts as larger than every number, whether the largest
+ * or the smallest are asked for. The result is always in order, also with sorted 0.
  *
  * A lane along the axis keeps its k best in a heap whose root is the worst of them.
  */
@@ -100,8 +100,8 @@ static void sift(struct entry *heap, int64_t n, int64_t i, struct entry v)
     heap[i] = v;
 }
 
-static void select_best(const struct tensor *x, int64_t first, int64_t stride, int64_t length, int64_t k,
-                        bool largest, struct entry *heap)
+static void select_best(const struct tensor *x, int64_t first, int64_t stride, int64_t length,
+                        int64_t k, bool largest, struct entry *heap)
 {
     uint64_t keys[CHUNK_ELEMS], flip = largest ? 0 : UINT64_MAX;
     for (int64_t i = 0, n; i < length; i += n) {
@@ -141,7 +141,8 @@ static int topk_run(struct call *c, int64_t begin, int64_t end, int member, stru
     struct entry *heap = call_member_scratch(c, member);
     elems_to_i64(call_in(c, 1)->dtype, call_in(c, 1)->data, 0, 1, &given);
     if (k > length || given != k)
-        return err_set(e, ERR_INPUT, "k is %lld, the dim %lld", (long long)given, (long long)length);
+        return err_set(e, ERR_INPUT, "k is %lld, the dim %lld", (long long)given,
+                       (long long)length);
     for (int64_t lane = s.first; lane < s.last && k > 0; lane++) {
         int64_t from = lane / inner * length * inner + lane % inner;
         int64_t to = lane / inner * k * inner + lane % inner;
@@ -166,8 +167,19 @@ static const struct attr topk_attr_rows[] = {
 };
 
 const struct op op_topk = {
-    .domain = "", .name = "TopK", .since = 1,
-    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 2, .flags = OP_PURE, .host_in = 2,
-    .attrs = topk_attr_rows, .attrs_size = sizeof(struct topk_attrs),
-    .infer = topk_infer, .scratch = topk_scratch, .tasks = topk_tasks, .run = topk_run,
+    .domain = "",
+    .name = "TopK",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 2,
+    .flags = OP_PURE,
+    .host_in = 2,
+    .attrs = topk_attr_rows,
+    .attrs_size = sizeof(struct topk_attrs),
+    .infer = topk_infer,
+    .scratch = topk_scratch,
+    .tasks = topk_tasks,
+    .run = topk_run,
 };

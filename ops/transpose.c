@@ -14,8 +14,8 @@ static int read_perm(const struct attrs_transpose *a, int rank, int64_t *perm, s
     for (int i = 0; i < rank; i++) {
         perm[i] = a->perm.v ? a->perm.v[i] : rank - 1 - i;
         if (perm[i] < 0 || perm[i] >= rank || seen >> perm[i] & 1)
-            return err_set(e, ERR_MODEL, "perm is no permutation: element %d is %lld, of %d dims", i,
-                           (long long)perm[i], rank);
+            return err_set(e, ERR_MODEL, "perm is no permutation: element %d is %lld, of %d dims",
+                           i, (long long)perm[i], rank);
         seen |= 1u << perm[i];
     }
     return 0;
@@ -91,8 +91,17 @@ static const struct attr transpose_attrs[] = {
 };
 
 const struct op op_transpose = {
-    .domain = "", .name = "Transpose", .since = 1,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
-    .attrs = transpose_attrs, .attrs_size = sizeof(struct attrs_transpose),
-    .infer = transpose_infer, .tasks = transpose_tasks, .run = transpose_call,
+    .domain = "",
+    .name = "Transpose",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = transpose_attrs,
+    .attrs_size = sizeof(struct attrs_transpose),
+    .infer = transpose_infer,
+    .tasks = transpose_tasks,
+    .run = transpose_call,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unique: slices along an axis (or elements) compared by their elements in order, -0 as 0, NaN as NaN and
- * last, strings by their bytes. A stable merge sort brings equal ones together, the first of each first.
+/* Unique: slices along an axis (or elements) compared by their elements in order, -0 as 0, NaN as
+ * NaN and last, strings by their bytes. A stable merge sort brings equal ones together, the first
+ * of each first.
  */
 #include "ops/layout.h"
 #include "ops/order.h"
@@ -200,8 +201,16 @@ static const struct attr unique_attr_rows[] = {
 };
 
 const struct op op_unique = {
-    .domain = "", .name = "Unique", .since = 11,
-    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 4, .flags = OP_PURE | OP_DYNAMIC,
-    .attrs = unique_attr_rows, .attrs_size = sizeof(struct unique_attrs),
-    .infer = unique_infer, .run = unique_run,
+    .domain = "",
+    .name = "Unique",
+    .since = 11,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 4,
+    .flags = OP_PURE | OP_DYNAMIC,
+    .attrs = unique_attr_rows,
+    .attrs_size = sizeof(struct unique_attrs),
+    .infer = unique_infer,
+    .run = unique_run,
 };

@@ -129,6 +129,11 @@ size_t context_bytes(const struct context *c)
     return c->arena_bytes[0] + c->arena_bytes[1] + c->scratch_bytes;
 }
 
+int64_t context_dims_ns(const struct context *c)
+{
+    return c->dims_ns;
+}
+
 const struct plan *context_plan(const struct context *c)
 {
     return c->plan;
@@ -170,6 +175,7 @@ static int set_symbols(struct context *c, const int64_t *symbols, struct err *e)
     size_t bytes = c->model->n_symbols * sizeof(*symbols);
     if (c->dims_set && memcmp(c->last, symbols, bytes) == 0)
         return 0;
+    int64_t begin = clock_ns();
     c->dims_set = false;
     for (uint32_t i = 0; i < c->model->n_symbols; i++)
         c->numbers[c->model->symbols[i]] = symbols[i];
@@ -177,6 +183,7 @@ static int set_symbols(struct context *c, const int64_t *symbols, struct err *e)
     if (rc == 0) {
         memcpy(c->last, symbols, bytes);
         c->dims_set = true;
+        c->dims_ns = clock_ns() - begin;
     }
     return rc;
 }

@@ -35,6 +35,8 @@ struct context *context_new(const struct runnable *r, struct err *e) WARN_UNUSED
 void context_free(struct context *c);
 /* Bytes that the context holds between runs. */
 size_t context_bytes(const struct context *c);
+/* How long setting new dims took the last time, in nanoseconds. */
+int64_t context_dims_ns(const struct context *c);
 /* The plan that the context was last bound to, or NULL. */
 const struct plan *context_plan(const struct context *c);
 

@@ -34,6 +34,7 @@ struct context {
     int64_t *numbers;       /* of expressions */
     int64_t *last;          /* symbols that dims were set for */
     bool dims_set;
+    int64_t dims_ns;        /* the last time that dims changed took */
     struct frame *frames;   /* by program */
     char *scratch;
     size_t scratch_bytes;

@@ -148,6 +148,7 @@ static void give_context(struct infer_model *m, struct context *c)
 {
     size_t bytes = context_bytes(c);
     pthread_mutex_lock(&m->lock);
+    m->dims_ms = (double)context_dims_ns(c) / 1e6;
     bool keep = m->n_idle < CONTEXTS_MAX &&
                 (m->n_idle == 0 || m->idle_bytes + bytes <= m->budget->limit / 4);
     if (keep) {

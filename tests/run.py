@@ -28,12 +28,17 @@ import concurrent.futures
 import csv
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import onnxfile  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -266,16 +271,29 @@ def suite_sweep(a, count):
     run_models(a, count, "sweep", "sweep_excluded.txt")
 
 
+def feed(folder, inputs):
+    """--input for the tensors that a broken model's index entry asks for."""
+    for name, (kind, dims) in (inputs or {}).items():
+        path = pathlib.Path(folder) / f"{name}_{kind}_{'x'.join(map(str, dims))}.npy"
+        n = math.prod(dims)
+        values = [0] * n if kind.endswith("zeros") else [i % 7 / 4 + 1 for i in range(n)]
+        dtype = onnxfile.FLOAT if kind.startswith("float32") else onnxfile.INT64
+        path.write_bytes(onnxfile.npy(dtype, dims, [int(v) for v in values] if dtype == onnxfile.INT64 else values))
+        yield from ("--input", f"{name}={path}")
+
+
 def suite_broken(a, count, levels=("c", "")):
     folder = SHARED / "models" / "broken"
     if not (folder / "index.json").exists():
         return count.skip("no ../shared/models/broken")
     known = listed(ROOT / "tests/models/broken_known.txt")
     rows = json.loads((folder / "index.json").read_text())
-    for level in levels:
-        cases = [(f"{x['name']} at level {level or 'best'}", [folder / x["name"] / "model.onnx", "--random", "1", "--timeout", "5000"],
-                  set(x["exit"])) for x in rows if x["name"] not in known]
-        run_cases(a, count, cases, timeout=60 if a.sanitized else 20, env={**SUPPRESS, "INFER_CPU": level})
+    with tempfile.TemporaryDirectory(prefix="infer-broken-") as inputs:
+        for level in levels:
+            cases = [(f"{x['name']} at level {level or 'best'}",
+                      [folder / x["name"] / "model.onnx", "--random", "1", "--timeout", "5000", *feed(inputs, x["feed"])],
+                      set(x["exit"])) for x in rows if x["name"] not in known]
+            run_cases(a, count, cases, timeout=60 if a.sanitized else 20, env={**SUPPRESS, "INFER_CPU": level})
     for name, why in known.items():
         count.skip(f"{name}: {why}")
 

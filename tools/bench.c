@@ -17,6 +17,7 @@ static const char about[] =
 
 struct settings {
     struct input_options how;
+    struct opt_list then;
     double seconds;
     bool json, help;
 };
@@ -84,6 +85,28 @@ static int time_runs(const struct settings *s, struct infer_model *m, struct inf
     return rc;
 }
 
+/* One more run with other dims: what a new size costs (plan_ms, dims_ms of the statistics). */
+static int run_then(const struct settings *s, struct infer_model *m, struct infer_value **out, struct err *e)
+{
+    int n = infer_model_inputs(m), rc = 0;
+    struct input_options how = s->how;
+    double ms;
+    how.dims = s->then;
+    struct infer_value **in = mem_calloc(NULL, (size_t)n + 1, sizeof(*in), e);
+    if (!in)
+        return ERR_MEMORY;
+    for (int i = 0; i < n && rc == 0; i++) {
+        in[i] = inputs_random(m, i, &how, e);
+        rc = in[i] ? 0 : e->code;
+    }
+    if (rc == 0)
+        rc = run_once(m, in, out, &ms, e);
+    for (int i = 0; i < n; i++)
+        infer_value_free(in[i]);
+    mem_free(in);
+    return rc;
+}
+
 static double quantile(const struct times *t, double q)
 {
     size_t i = (size_t)(q * (double)t->n);
@@ -138,6 +161,8 @@ static int bench_model(struct settings *s, const char *path, int64_t threads, st
     }
     if (rc == 0)
         rc = time_runs(s, m, in, out, &t, e);
+    if (rc == 0 && s->then.n)
+        rc = run_then(s, m, out, e);
     if (rc == 0)
         report(s, path, threads ? (int)threads : threads_available(), m, &t);
     for (int i = 0; in && i < n_in; i++)
@@ -159,6 +184,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     const struct opt rows[] = {
         {OPT_LIST, "dim", "NAME=N", "the value of a symbolic dimension (1)", &s.how.dims},
+        {OPT_LIST, "then", "NAME=N", "other dims for a last run, whose plan and dims times are printed", &s.then},
         {OPT_INT, "threads", "N", "computing threads (as many as the process may use)", &threads, 0, 4096},
         {OPT_FLOAT, "seconds", "S", "how long to measure (2)", &s.seconds},
         {OPT_KNOB, "precision", "P", "f32"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ONNX messages for tests, written field by field, so that wrong ones can be written too. Field numbers
- * are those of onnx/onnx.proto. */
+/* ONNX messages for tests, written field by field, so that wrong ones can be written too. Field
+ * numbers are those of onnx/onnx.proto. */
 #pragma once
 
 #include <stdint.h>
@@ -63,10 +63,10 @@ static inline void bytes_sub(struct bytes *b, int field, struct bytes sub)
     free(sub.data);
 }
 
-/* ---- parts of models -------------------------------------------------------------------------- */
+/* ---- parts of models ----------------------------------------------------------------------- */
 
-static inline struct bytes tensor_bytes_of(const char *name, int type, int rank, const int64_t *dims,
-                                           const void *raw, size_t size)
+static inline struct bytes tensor_bytes_of(const char *name, int type, int rank,
+                                           const int64_t *dims, const void *raw, size_t size)
 {
     struct bytes t = {0};
     for (int i = 0; i < rank; i++)

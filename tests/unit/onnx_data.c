@@ -7,7 +7,7 @@
 #include "onnx/npy.h"
 #include "tests/unit/unit.h"
 
-/* ---- .npy ------------------------------------------------------------------------------------- */
+/* ---- .npy ---------------------------------------------------------------------------------- */
 
 /* A file of version 1 around a header and elements. */
 static size_t npy(uint8_t *out, const char *header, const void *data, size_t size)
@@ -33,7 +33,8 @@ static void orders(void)
     struct tensor t;
     struct err e;
     int32_t v[6] = {1, 2, 3, 4, 5, 6};
-    if (CHECK(parse(&t, "{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3), }\n", v, 24, &e) == 0)) {
+    if (CHECK(parse(&t, "{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3), }\n", v, 24,
+                    &e) == 0)) {
         CHECK(t.dtype == DTYPE_I32 && t.rank == 2 && t.dims[0] == 2 && !memcmp(t.data, v, 24));
         tensor_clear(&t);
     }
@@ -42,13 +43,14 @@ static void orders(void)
         CHECK(!memcmp(t.data, want, 24));
         tensor_clear(&t);
     }
-    if (CHECK(parse(&t, "{\"descr\": '>u2', 'fortran_order': False, 'shape': (3L,)}", "\0\1\1\0\2\3", 6,
-                    &e) == 0)) {
+    if (CHECK(parse(&t, "{\"descr\": '>u2', 'fortran_order': False, 'shape': (3L,)}",
+                    "\0\1\1\0\2\3", 6, &e) == 0)) {
         const uint16_t *p = t.data;
         CHECK(p[0] == 1 && p[1] == 256 && p[2] == 0x203);
         tensor_clear(&t);
     }
-    if (CHECK(parse(&t, "{'descr': '|b1', 'fortran_order': False, 'shape': ()}", "\7", 1, &e) == 0)) {
+    if (CHECK(parse(&t, "{'descr': '|b1', 'fortran_order': False, 'shape': ()}", "\7", 1, &e) ==
+              0)) {
         CHECK(t.rank == 0 && *(uint8_t *)t.data == 1);
         tensor_clear(&t);
     }
@@ -59,19 +61,20 @@ static void texts(void)
     struct tensor t;
     struct err e;
     static const uint32_t u[4] = {'a', 0x20AC, 'b', 0};
-    if (CHECK(parse(&t, "{'descr': '<U2', 'fortran_order': False, 'shape': (2,)}", u, 16, &e) == 0)) {
+    if (CHECK(parse(&t, "{'descr': '<U2', 'fortran_order': False, 'shape': (2,)}", u, 16, &e) ==
+              0)) {
         const struct str *s = t.data;
         CHECK(s[0].size == 4 && !memcmp(s[0].data, "a\xE2\x82\xAC", 4) && s[1].size == 1);
         tensor_clear(&t);
     }
-    if (CHECK(parse(&t, "{'descr': '|S3', 'fortran_order': False, 'shape': (2,)}", "abcd\0\0", 6, &e) ==
-              0)) {
+    if (CHECK(parse(&t, "{'descr': '|S3', 'fortran_order': False, 'shape': (2,)}", "abcd\0\0", 6,
+                    &e) == 0)) {
         const struct str *s = t.data;
         CHECK(s[0].size == 3 && s[1].size == 1 && s[1].data[0] == 'd');
         tensor_clear(&t);
     }
-    CHECK(parse(&t, "{'descr': '<U1', 'fortran_order': False, 'shape': (1,)}", "\0\xd8\0\0", 4, &e) ==
-          ERR_INPUT);
+    CHECK(parse(&t, "{'descr': '<U1', 'fortran_order': False, 'shape': (1,)}", "\0\xd8\0\0", 4,
+                &e) == ERR_INPUT);
 }
 
 static void bad_npy(void)
@@ -84,8 +87,10 @@ static void bad_npy(void)
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 7, ERR_INPUT},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 9, ERR_INPUT},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", 8, ERR_INPUT},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", 8, ERR_INPUT},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", 8, ERR_INPUT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", 8,
+         ERR_INPUT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", 8,
+         ERR_INPUT},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2}", 8, ERR_INPUT},
         {"{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", 8, ERR_INPUT},
         {"{'descr': '<f4', 'fortran_order': False}", 8, ERR_INPUT},
@@ -94,7 +99,8 @@ static void bad_npy(void)
         {"{'descr': '<f3', 'fortran_order': False, 'shape': (2,)}", 6, ERR_UNSUPPORTED},
         {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8, ERR_UNSUPPORTED},
         {"{'descr': '<U0', 'fortran_order': False, 'shape': (99999999999,)}", 0, ERR_LIMIT},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1)}", 4, ERR_LIMIT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1)}", 4,
+         ERR_LIMIT},
         {"", 0, ERR_INPUT},
     };
     static const uint8_t zeros[16];
@@ -109,8 +115,8 @@ static void bad_npy(void)
 
 static void npy_round_trip(void)
 {
-    static const enum dtype types[] = {DTYPE_F32, DTYPE_F64, DTYPE_F16, DTYPE_I8, DTYPE_U64, DTYPE_BOOL,
-                                       DTYPE_C64, DTYPE_C128};
+    static const enum dtype types[] = {DTYPE_F32, DTYPE_F64,  DTYPE_F16, DTYPE_I8,
+                                       DTYPE_U64, DTYPE_BOOL, DTYPE_C64, DTYPE_C128};
     int64_t dims[] = {3, 1, 2};
     for (int rank = 0; rank <= 3; rank++)
         for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
@@ -140,7 +146,7 @@ static void npy_round_trip(void)
     tensor_clear(&t);
 }
 
-/* ---- .npz ------------------------------------------------------------------------------------- */
+/* ---- .npz ---------------------------------------------------------------------------------- */
 
 static uint8_t *put(uint8_t *p, uint64_t v, int bytes)
 {
@@ -236,7 +242,7 @@ static void npz(void)
     }
 }
 
-/* ---- .pb -------------------------------------------------------------------------------------- */
+/* ---- .pb ----------------------------------------------------------------------------------- */
 
 static bool same(const struct value *a, const struct value *b)
 {
@@ -249,7 +255,8 @@ static bool same(const struct value *a, const struct value *b)
         if (x->dtype != DTYPE_STRING)
             return !memcmp(x->data, y->data, tensor_bytes(x));
         for (int64_t i = 0; i < tensor_count(x); i++) {
-            const struct str *s = (const struct str *)x->data + i, *t = (const struct str *)y->data + i;
+            const struct str *s = (const struct str *)x->data + i,
+                             *t = (const struct str *)y->data + i;
             if (s->size != t->size || memcmp(s->data, t->data, s->size))
                 return false;
         }
@@ -297,7 +304,8 @@ static struct value tensor_of(enum dtype dtype, int64_t n)
         if (dtype == DTYPE_STRING)
             CHECK(tensor_set_str(&v.tensor, i, "text", (size_t)(i % 5), NULL) == 0);
         else
-            dtype_store_f64(dtype, (char *)v.tensor.data + (size_t)i * dtype_size(dtype), (double)(i % 5));
+            dtype_store_f64(dtype, (char *)v.tensor.data + (size_t)i * dtype_size(dtype),
+                            (double)(i % 5));
     }
     return v;
 }

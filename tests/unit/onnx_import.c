@@ -11,7 +11,7 @@
 
 static const int64_t two_three[] = {2, 3};
 
-/* ---- small models ----------------------------------------------------------------------------- */
+/* ---- small models -------------------------------------------------------------------------- */
 
 /* x -> y, both float[2,3]. */
 static struct bytes graph_of(struct bytes nodes)
@@ -69,7 +69,8 @@ static void names(void)
     CHECK(gives(one(node_bytes("Relu", NULL, NAMES("x"), NAMES("x"))), ERR_MODEL, "two values"));
     CHECK(gives(one(node_bytes("Relu", NULL, NAMES("y"), NAMES("y"))), ERR_MODEL, "cycle"));
     CHECK(gives(one(node_bytes("Relu", NULL, NAMES("x", "x"), NAMES("y"))), ERR_MODEL, "2 inputs"));
-    CHECK(gives(one(node_bytes("Relu", NULL, NAMES("x"), NAMES("y", "z"))), ERR_MODEL, "2 outputs"));
+    CHECK(
+        gives(one(node_bytes("Relu", NULL, NAMES("x"), NAMES("y", "z"))), ERR_MODEL, "2 outputs"));
     CHECK(gives(one(node_bytes("Add", NULL, NAMES("x", ""), NAMES("y"))), ERR_MODEL, "1 inputs"));
     CHECK(gives(one(node_bytes("Add", NULL, NAMES("", "x"), NAMES("y"))), ERR_MODEL, "input 0"));
     /* Out of order, which is fine. */
@@ -112,7 +113,8 @@ static void report(void)
     struct import_report r;
     struct err e;
     CHECK(import(m, &main, &r, &e) == ERR_UNSUPPORTED);
-    CHECK(!strcmp(e.msg, "2 operators are not supported: com.microsoft.Frob (2 nodes), Bar (1 node)"));
+    CHECK(!strcmp(e.msg,
+                  "2 operators are not supported: com.microsoft.Frob (2 nodes), Bar (1 node)"));
     CHECK(r.n == 2 && r.items[0].count == 2 && r.items[1].version == 17);
     if (CHECK(main != NULL))
         CHECK(main->n_inputs == 1 && main->n_outputs == 1 && main->inputs[0]->fact.type.rank == 2);
@@ -190,7 +192,8 @@ static void types(void)
     struct err e;
     if (CHECK(import(m, &main, &r, &e) == 0)) {
         const struct type *t = &main->inputs[0]->fact.type;
-        CHECK(t->rank == 3 && t->dims[1] == 7 && sym_is_expr(t->dims[0]) && t->dims[0] == t->dims[2]);
+        CHECK(t->rank == 3 && t->dims[1] == 7 && sym_is_expr(t->dims[0]) &&
+              t->dims[0] == t->dims[2]);
         CHECK(!strcmp(sym_name(main->shared->syms, t->dims[0]), "n"));
         CHECK(main->outputs[0]->hint);
     }
@@ -209,7 +212,7 @@ static void types(void)
     CHECK(gives(model_bytes(g, 17), ERR_MODEL, "no type"));
 }
 
-/* ---- functions -------------------------------------------------------------------------------- */
+/* ---- functions ----------------------------------------------------------------------------- */
 
 static struct bytes function_bytes(const char *name, const char *const *in, const char *const *out)
 {
@@ -240,7 +243,8 @@ static void functions(void)
     struct bytes none = {0}, f = function_bytes("F", NAMES("a", "b"), NAMES("c")), n, a;
     bytes_sub(&f, 7, node_bytes("Add", NULL, NAMES("a", "b"), NAMES("t")));
     bytes_sub(&f, 7, node_bytes("Neg", NULL, NAMES("t"), NAMES("c")));
-    CHECK(gives(with_functions(node_bytes("F", "my", NAMES("x", "x"), NAMES("y")), f, none), 0, ""));
+    CHECK(
+        gives(with_functions(node_bytes("F", "my", NAMES("x", "x"), NAMES("y")), f, none), 0, ""));
     /* An output that is an input. */
     f = function_bytes("F", NAMES("a"), NAMES("a"));
     CHECK(gives(with_functions(node_bytes("F", "my", NAMES("x"), NAMES("y")), f, none), 0, ""));
@@ -252,8 +256,8 @@ static void functions(void)
     CHECK(gives(with_functions(node_bytes("F", "my", NAMES("x"), NAMES("y")), f, none), ERR_MODEL,
                 "'x' is not"));
     f = function_bytes("F", NAMES("a"), NAMES("c"));
-    CHECK(gives(with_functions(node_bytes("F", "my", NAMES("x", "x"), NAMES("y")), f, none), ERR_MODEL,
-                "1 inputs"));
+    CHECK(gives(with_functions(node_bytes("F", "my", NAMES("x", "x"), NAMES("y")), f, none),
+                ERR_MODEL, "1 inputs"));
     /* A reference to the call's attribute. */
     f = function_bytes("F", NAMES("a"), NAMES("c"));
     n = node_bytes("Concat", NULL, NAMES("a", "a"), NAMES("c"));
@@ -268,8 +272,8 @@ static void functions(void)
     n = node_bytes("F", "my", NAMES("x"), NAMES("y"));
     bytes_sub(&n, 5, attr_int_bytes("k", 1));
     CHECK(gives(with_functions(n, f, none), 0, ""));
-    CHECK(gives(with_functions(node_bytes("F", "my", NAMES("x"), NAMES("y")), copy, none), ERR_MODEL,
-                "'axis' is missing"));
+    CHECK(gives(with_functions(node_bytes("F", "my", NAMES("x"), NAMES("y")), copy, none),
+                ERR_MODEL, "'axis' is missing"));
 }
 
 static void recursion(void)
@@ -288,14 +292,16 @@ static void recursion(void)
         snprintf(name, sizeof name, "F%d", i);
         snprintf(next, sizeof next, "F%d", i + 1);
         f = function_bytes(name, NAMES("a"), NAMES("c"));
-        bytes_sub(&f, 7, node_bytes(i < 39 ? next : "Neg", i < 39 ? "my" : NULL, NAMES("a"), NAMES("t")));
-        bytes_sub(&f, 7, node_bytes(i < 39 ? next : "Neg", i < 39 ? "my" : NULL, NAMES("t"), NAMES("c")));
+        bytes_sub(&f, 7,
+                  node_bytes(i < 39 ? next : "Neg", i < 39 ? "my" : NULL, NAMES("a"), NAMES("t")));
+        bytes_sub(&f, 7,
+                  node_bytes(i < 39 ? next : "Neg", i < 39 ? "my" : NULL, NAMES("t"), NAMES("c")));
         bytes_sub(&m, 25, f);
     }
     CHECK(gives(m, ERR_LIMIT, "expands to more than"));
 }
 
-/* ---- subgraphs -------------------------------------------------------------------------------- */
+/* ---- subgraphs ----------------------------------------------------------------------------- */
 
 static struct bytes attr_graph(const char *name, struct bytes g)
 {
@@ -348,7 +354,7 @@ static void subgraphs(void)
     free(m.data);
 }
 
-/* ---- damage ----------------------------------------------------------------------------------- */
+/* ---- damage -------------------------------------------------------------------------------- */
 
 static struct bytes sample(void)
 {
@@ -421,7 +427,7 @@ static void no_memory(void)
     free(m.data);
 }
 
-/* ---- real files ------------------------------------------------------------------------------- */
+/* ---- real files ---------------------------------------------------------------------------- */
 
 static int load(const char *path, double *ms, size_t *bytes)
 {
@@ -469,8 +475,8 @@ static void load_all(const char *folder, int counts[16])
     else
         unit_skip("there is no test data " TESTDATA);
     printf("%s: %d load, %d not supported, %d wrong; at most %.1f ms, %zu KiB\n", folder, counts[0],
-           counts[-ERR_UNSUPPORTED], counts[-ERR_MODEL] + counts[-ERR_FILE] + counts[-ERR_LIMIT], most,
-           most_bytes >> 10);
+           counts[-ERR_UNSUPPORTED], counts[-ERR_MODEL] + counts[-ERR_FILE] + counts[-ERR_LIMIT],
+           most, most_bytes >> 10);
 }
 
 static void real_models(void)
@@ -489,9 +495,11 @@ static void broken_models(void)
 int main(int argc, char **argv)
 {
     static const struct unit_test tests[] = {
-        TEST(names), TEST(versions), TEST(report), TEST(attributes), TEST(attribute_inputs), TEST(types),
-        TEST(functions), TEST(recursion), TEST(subgraphs), TEST(mutations), TEST(no_memory),
-        TEST(real_models), TEST(broken_models),
+        TEST(names),         TEST(versions),         TEST(report),
+        TEST(attributes),    TEST(attribute_inputs), TEST(types),
+        TEST(functions),     TEST(recursion),        TEST(subgraphs),
+        TEST(mutations),     TEST(no_memory),        TEST(real_models),
+        TEST(broken_models),
     };
     return unit_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -166,7 +166,7 @@ static void refuses(void)
     CHECK(refused(t, "needs 300 values, the file has 299"));
 }
 
-/* ---- external data ---------------------------------------------------------------------------- */
+/* ---- external data ------------------------------------------------------------------------- */
 
 static struct bytes entry(const char *key, const char *value)
 {
@@ -226,8 +226,10 @@ static void outside(void)
           !memcmp(t.data, (char *)f + 6, 24));
     tensor_clear(&t);
     CHECK(open_tensor(folder, external("w.bin", "41", "24"), &t, &e) == ERR_MODEL);
-    CHECK(open_tensor(folder, external("w.bin", "18446744073709551608", NULL), &t, &e) == ERR_MODEL);
-    CHECK(open_tensor(folder, external("w.bin", "184467440737095516160", NULL), &t, &e) == ERR_MODEL);
+    CHECK(open_tensor(folder, external("w.bin", "18446744073709551608", NULL), &t, &e) ==
+          ERR_MODEL);
+    CHECK(open_tensor(folder, external("w.bin", "184467440737095516160", NULL), &t, &e) ==
+          ERR_MODEL);
     CHECK(open_tensor(folder, external("w.bin", "-8", NULL), &t, &e) == ERR_MODEL);
     CHECK(open_tensor(folder, external("w.bin", "0", "20"), &t, &e) == ERR_MODEL);
     CHECK(open_tensor(folder, external("../w.bin", NULL, NULL), &t, &e) == ERR_FILE);
@@ -238,7 +240,7 @@ static void outside(void)
     rmdir(folder);
 }
 
-/* ---- sparse ----------------------------------------------------------------------------------- */
+/* ---- sparse -------------------------------------------------------------------------------- */
 
 static int dense(int64_t dim, int rank, const int64_t *index_dims, const int64_t *index,
                  size_t index_bytes, struct tensor *out, struct err *e)
@@ -253,8 +255,9 @@ static int dense(int64_t dim, int rank, const int64_t *index_dims, const int64_t
     struct bytes m = model_bytes(g, 17);
     *e = (struct err){0};
     struct onnx_model *model = onnx_open_memory(NULL, m.data, m.n, NULL, e);
-    int rc = model ? onnx_sparse_read(&model->source, model->proto->graph->sparse_initializer[0], out, e)
-                   : e->code;
+    int rc =
+        model ? onnx_sparse_read(&model->source, model->proto->graph->sparse_initializer[0], out, e)
+              : e->code;
     onnx_close(model);
     free(m.data);
     return rc;

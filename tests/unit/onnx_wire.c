@@ -80,14 +80,16 @@ static void refuses(void)
 {
     CHECK(refused(LITERAL("\x02\x00"), WIRE_MODEL, "field number 0"));
     CHECK(refused(LITERAL("\x08"), WIRE_MODEL, "a bad varint at byte 1"));
-    CHECK(refused(LITERAL("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), WIRE_MODEL, "varint"));
+    CHECK(
+        refused(LITERAL("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), WIRE_MODEL, "varint"));
     CHECK(refused(LITERAL("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), WIRE_MODEL, "varint"));
     CHECK(refused(LITERAL("\x0b"), WIRE_MODEL, "a group"));
     CHECK(refused(LITERAL("\x0e"), WIRE_MODEL, "wire type"));
     CHECK(refused(LITERAL("\x12\x05"
                           "abc"),
                   WIRE_MODEL, "beyond the end"));
-    CHECK(refused(LITERAL("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), WIRE_MODEL, "beyond the end"));
+    CHECK(refused(LITERAL("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), WIRE_MODEL,
+                  "beyond the end"));
     CHECK(refused(LITERAL("\x12\x03"
                           "a\0b"),
                   WIRE_MODEL, "NUL"));
