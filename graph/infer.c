@@ -297,6 +297,7 @@ static int infer_node(struct node *n, struct sweep *w, struct err *e)
                              .fresh = &n->fresh};
     memset(in, 0, (size_t)n->n_in * sizeof *in);
     int r = gather_inputs(n, in, e);
+    syms_undecided(s->syms);
     if (r == 0)
         r = infer_one(&d.infer, e);
     if (r) {
@@ -306,7 +307,7 @@ static int infer_node(struct node *n, struct sweep *w, struct err *e)
         return r;
     }
     n->late = d.infer.late;
-    n->checked = !n->late && needs_check(&d.infer);
+    n->checked = !n->late && (n->op->flags & OP_EXACT ? syms_undecided(s->syms) : needs_check(&d.infer));
     for (int o = 0; o < n->n_out; o++) {
         if (!n->out[o])
             continue;

@@ -73,6 +73,8 @@ enum op_flag {
     OP_DYNAMIC = 16,   /* run makes its outputs itself with call_output or call_output_value */
     OP_LEADER = 32,    /* run is called once, on the leader, and submits tasks itself */
     OP_HOST = 64,      /* never on another device than the CPU (control flow, strings, sequences) */
+    OP_EXACT = 512,    /* infer compares symbolic dims with sym_differ and sym_broadcast alone: where those
+                          leave nothing undecided, its dims hold for all numbers */
     OP_VALUES = 256,   /* takes sequences, optionals and maps too; without it or OP_HOST the inputs that
                           infer and run see are tensors */
     OP_SHAPE_ONLY = 128, /* reads no input's elements in run, only dims (Shape, Size) */

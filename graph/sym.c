@@ -408,8 +408,10 @@ int64_t sym_broadcast(struct syms *s, int64_t a, int64_t b)
         return a == 1 ? b : a;
     if (unknown(a, b) || numbers(a, b))
         return SYM_UNKNOWN;
-    if (sym_is_number(a) || sym_is_number(b))
+    if (sym_is_number(a) || sym_is_number(b)) {
+        s->undecided = true;
         return sym_is_number(a) ? a : b;
+    }
     int n = leaves(s, BROADCAST, a, list, 0);
     n = n < 0 ? n : leaves(s, BROADCAST, b, list, n);
     if (n < 0) {
@@ -429,6 +431,7 @@ int64_t sym_broadcast(struct syms *s, int64_t a, int64_t b)
     for (int i = 0; i < n; i++)
         if (sym_low(s, list[i]) > 1 && (sym_is_unknown(best) || list[i] < best))
             best = list[i];
+    s->undecided |= !sym_is_unknown(best) && n > 1;
     return sym_is_unknown(best) ? fold(s, BROADCAST, list, n) : best;
 }
 
@@ -442,20 +445,38 @@ bool sym_equal(struct syms *s, int64_t a, int64_t b)
     return difference(s, a, b, &d) && d.n == 0;
 }
 
-bool sym_differ(struct syms *s, int64_t a, int64_t b)
+static bool differ(struct syms *s, int64_t a, int64_t b)
 {
     struct poly d;
-    if (unknown(a, b) || a == b)
+    if (!difference(s, a, b, &d)) {
+        s->undecided = true;
         return false;
-    if (numbers(a, b))
-        return true;
-    if (!difference(s, a, b, &d))
-        return false;
+    }
     struct range r = range_poly(s, &d);
     if (r.low > 0 || r.high < 0)
         return true;
     int64_t g = poly_gcd(&d, 0, false);
-    return g > 1 && poly_constant(&d) % g != 0;
+    bool certain = g > 1 && poly_constant(&d) % g != 0;
+    s->undecided |= !certain && d.n != 0;
+    return certain;
+}
+
+bool sym_differ(struct syms *s, int64_t a, int64_t b)
+{
+    if (numbers(a, b) || a == b)
+        return a != b;
+    if (!unknown(a, b))
+        return differ(s, a, b);
+    if (s)
+        s->undecided = true;
+    return false;
+}
+
+bool syms_undecided(struct syms *s)
+{
+    bool was = s->undecided;
+    s->undecided = false;
+    return was;
 }
 
 int64_t sym_low(const struct syms *s, int64_t v)

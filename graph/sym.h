@@ -71,6 +71,11 @@ int64_t sym_max(struct syms *s, int64_t a, int64_t b);
  * value would be an error at run time, which the operator reports. */
 int64_t sym_broadcast(struct syms *s, int64_t a, int64_t b);
 
+/* Since the last call of this: did sym_differ() see a pair that is neither certainly equal nor certainly
+ * different, or sym_broadcast() take a symbol for what it need not be? Who went on as if dims agreed must
+ * look again on numbers. */
+bool syms_undecided(struct syms *s);
+
 /* Certainly equal / certainly different, from the canonical difference and the lower bounds. */
 bool sym_equal(struct syms *s, int64_t a, int64_t b);
 bool sym_differ(struct syms *s, int64_t a, int64_t b);

@@ -51,6 +51,7 @@ struct syms {
     size_t count, capacity;
     uint32_t *table; /* indices by hash; 0: free */
     size_t slots;    /* a power of two */
+    bool undecided;  /* see syms_undecided */
 };
 
 static inline int64_t expr_handle(uint32_t index)

@@ -199,7 +199,7 @@ static const struct attr compare_attr_rows[] = {PAIR_ATTR_ROWS, {NULL}};
 #define OPERATOR(word, onnx_name, first)                                                           \
     const struct op op_##word = {                                                                  \
         .domain = "", .name = onnx_name, .since = first,                                           \
-        .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,                    \
+        .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT,                    \
         .attrs = compare_attr_rows, .attrs_size = sizeof(struct pair_attrs),                       \
         .infer = infer_##word, .tasks = compare_tasks, .run = run_##word,                          \
     };

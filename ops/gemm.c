@@ -151,7 +151,7 @@ static int gemm_run(struct call *c, int64_t begin, int64_t end, int member, stru
 const struct op op_gemm = {
     .name = "Gemm", .domain = "", .since = 1,
     .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1,
-    .flags = OP_PURE | OP_LEADER,
+    .flags = OP_PURE | OP_EXACT | OP_LEADER,
     .attrs = gemm_attrs, .attrs_size = sizeof(struct attrs_gemm),
     .infer = gemm_infer, .prepare = gemm_prepare,
     .scratch = gemm_scratch, .run = gemm_run,

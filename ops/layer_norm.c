@@ -315,21 +315,21 @@ static const struct attr norm_attr_rows[] = {
 
 const struct op op_layernormalization = {
     .domain = "", .name = "LayerNormalization", .since = 1,
-    .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 3, .flags = OP_PURE | OP_INPLACE0,
+    .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 3, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .attrs = norm_attr_rows, .attrs_size = sizeof(struct attrs_layernorm),
     .infer = layernorm_infer, .scratch = norm_scratch, .tasks = norm_tasks, .run = layernorm_run,
 };
 
 const struct op op_rmsnormalization = {
     .domain = "", .name = "RMSNormalization", .since = 23,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
+    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .attrs = norm_attr_rows, .attrs_size = sizeof(struct attrs_layernorm),
     .infer = rmsnorm_infer, .scratch = norm_scratch, .tasks = norm_tasks, .run = rmsnorm_run,
 };
 
 const struct op op_simplifiedlayernormalization = {
     .domain = "", .name = "SimplifiedLayerNormalization", .since = 1,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 2, .flags = OP_PURE | OP_INPLACE0,
+    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 2, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .attrs = norm_attr_rows, .attrs_size = sizeof(struct attrs_layernorm),
     .infer = rmsnorm_infer, .scratch = norm_scratch, .tasks = norm_tasks, .run = rmsnorm_run,
 };

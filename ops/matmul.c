@@ -115,7 +115,7 @@ static int matmul_run(struct call *c, int64_t begin, int64_t end, int member, st
 const struct op op_matmul = {
     .name = "MatMul", .domain = "", .since = 1,
     .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1,
-    .flags = OP_PURE,
+    .flags = OP_PURE | OP_EXACT,
     .infer = matmul_infer, .prepare = matmul_prepare,
     .scratch = matmul_scratch, .tasks = matmul_tasks, .run = matmul_run,
 };

@@ -121,7 +121,7 @@ static int reshape_infer(struct infer *c, struct err *e)
     int64_t want = product(c, dims, (int)n);
     for (int i = 0; i < n; i++)
         dims[i] = layout_dim(c, dims[i]);
-    if (sym_is_number(have) && sym_is_number(want) && have != want)
+    if (sym_differ(c->syms, have, want))
         return err_set(e, ERR_MODEL, "the shape has %lld elements, the input %lld", (long long)want,
                        (long long)have);
     r = infer_set(c, 0, infer_dtype(c, 0), (int)n, dims, e);
@@ -145,7 +145,7 @@ const struct op op_reshape = {
     .in_max = 2,
     .out_min = 1,
     .out_max = 1,
-    .flags = OP_PURE | OP_VIEW,
+    .flags = OP_PURE | OP_EXACT | OP_VIEW,
     .host_in = 2,
     .attrs = reshape_attrs,
     .attrs_size = sizeof(struct attrs_reshape),
@@ -194,7 +194,7 @@ const struct op op_flatten = {
     .in_max = 1,
     .out_min = 1,
     .out_max = 1,
-    .flags = OP_PURE | OP_VIEW,
+    .flags = OP_PURE | OP_EXACT | OP_VIEW,
     .attrs = flatten_attrs,
     .attrs_size = sizeof(struct attrs_flatten),
     .infer = flatten_infer,
@@ -280,7 +280,7 @@ const struct op op_squeeze = {
     .in_max = 2,
     .out_min = 1,
     .out_max = 1,
-    .flags = OP_PURE | OP_VIEW,
+    .flags = OP_PURE | OP_EXACT | OP_VIEW,
     .host_in = 2,
     .attrs = axes_attrs,
     .infer = squeeze_infer,
@@ -332,7 +332,7 @@ const struct op op_unsqueeze = {
     .in_max = 2,
     .out_min = 1,
     .out_max = 1,
-    .flags = OP_PURE | OP_VIEW,
+    .flags = OP_PURE | OP_EXACT | OP_VIEW,
     .host_in = 2,
     .attrs = axes_attrs,
     .infer = unsqueeze_infer,

@@ -146,7 +146,7 @@ static int hardmax_run(struct call *c, int64_t begin, int64_t end, int member, s
 #define SOFTMAX_ROW(row_name, run_fn)                                                                 \
     {                                                                                                 \
         .domain = "", .name = row_name, .since = 1, .in_min = 1, .in_max = 1, .out_min = 1,           \
-        .out_max = 1, .flags = OP_PURE, .attrs = softmax_attrs,                                       \
+        .out_max = 1, .flags = OP_PURE | OP_EXACT, .attrs = softmax_attrs,                                       \
         .attrs_size = sizeof(struct attrs_softmax), .infer = softmax_infer, .tasks = softmax_tasks,   \
         .scratch = softmax_scratch, .run = run_fn,                                                    \
     }

@@ -103,6 +103,6 @@ static int where_run(struct call *c, int64_t begin, int64_t end, int member, str
 
 const struct op op_where = {
     .domain = "", .name = "Where", .since = 9,
-    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE1,
+    .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE1,
     .infer = where_infer, .tasks = where_tasks, .run = where_run,
 };
