@@ -35,6 +35,30 @@ static void set_constant(struct frame *f, uint32_t i)
     f->values[i].tensor.buffer = t->dtype == DTYPE_STRING ? t->buffer : NULL;
 }
 
+/* What is known of dims and contents without any symbol. */
+static void preset_slots(struct frame *f)
+{
+    const struct program *p = f->program;
+    for (uint32_t i = 0; i < p->n_slots; i++) {
+        const struct fact *fact = &p->slots[i].value->fact;
+        struct tensor *t = &f->values[i].tensor;
+        if (!slot_preset(&p->slots[i]))
+            continue;
+        f->values[i].kind = VALUE_TENSOR;
+        t->dtype = fact->type.dtype;
+        t->rank = fact->type.rank;
+        for (int k = 0; k < t->rank; k++)
+            t->dims[k] = sym_is_number(fact->type.dims[k]) ? fact->type.dims[k] : 0;
+        if (p->slots[i].place != PLACE_ELEMS)
+            continue;
+        t->data = f->elems[i];
+        for (int64_t k = 0; k < fact->n_elems; k++)
+            if (sym_is_number(fact->elems[k]))
+                dtype_store_i64(t->dtype, (char *)t->data + (size_t)k * dtype_size(t->dtype),
+                                fact->elems[k]);
+    }
+}
+
 static int make_frame(struct context *c, struct frame *f, const struct program *p, struct err *e)
 {
     size_t links = 0;
@@ -50,7 +74,10 @@ static int make_frame(struct context *c, struct frame *f, const struct program *
     for (uint32_t i = 0; i < p->n_slots; i++)
         if (p->slots[i].place == PLACE_CONST)
             set_constant(f, i);
-    return make_elems(f, e);
+    int rc = make_elems(f, e);
+    if (rc == 0)
+        preset_slots(f);
+    return rc;
 }
 
 /* After all frames stand: captures point into enclosing ones. */
@@ -141,6 +168,18 @@ const struct plan *context_plan(const struct context *c)
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
+static void place_slots(struct frame *f, const size_t *offsets)
+{
+    const struct program *p = f->program;
+    f->offsets = offsets;
+    for (uint32_t i = 0; i < p->n_slots; i++) {
+        const struct slot *s = &p->slots[i];
+        if (s->place == PLACE_ARENA && s->root == i)
+            f->values[i].tensor.data =
+                offsets[i] != PLAN_HEAP ? f->context->arena[s->device] + offsets[i] : NULL;
+    }
+}
+
 static int bind_plan(struct context *c, struct plan *plan, struct err *e)
 {
     if (c->plan == plan)
@@ -165,7 +204,7 @@ static int bind_plan(struct context *c, struct plan *plan, struct err *e)
         }
     }
     for (uint32_t i = 0; i < c->model->programs->n; i++)
-        c->frames[i].offsets = plan->offsets[i];
+        place_slots(&c->frames[i], plan->offsets[i]);
     c->plan = plan_ref(plan);
     return 0;
 }

@@ -29,27 +29,13 @@ static int fail_at(const struct node *n, int rc, struct err *e)
     return err_at(e, rc, "%s", node_describe(n, text, sizeof(text)));
 }
 
-static int set_slot_dims(struct frame *f, const struct slot *s, struct tensor *t, struct err *e)
+static int no_number(const struct frame *f, const struct write *w, struct err *e)
 {
-    const struct type *type = &s->value->fact.type;
-    t->dtype = type->dtype;
-    t->rank = type->rank;
-    for (int k = 0; k < type->rank; k++) {
-        t->dims[k] = number_of(f->context, type->dims[k]);
-        if (t->dims[k] < 0 || !sym_is_number(t->dims[k])) {
-            char text[256];
-            return err_set(e, ERR_INPUT,
-                           "value '%.100s': dim %d of %s cannot be computed from these inputs",
-                           s->value->name, k,
-                           type_print(type, f->context->model->shared->syms, text, sizeof(text)));
-        }
-    }
-    int64_t count;
-    size_t bytes;
-    if (!dims_count(t->dims, t->rank, &count) ||
-        !size_mul((size_t)count, dtype_size(t->dtype), &bytes) || bytes > SIZE_MAX / 4)
-        return err_set(e, ERR_LIMIT, "value '%.100s' would have too many elements", s->value->name);
-    return 0;
+    const struct graph_value *v = f->program->slots[w->slot].value;
+    char text[256];
+    return err_set(e, ERR_INPUT, "value '%.100s': dim %u of %s cannot be computed from these inputs",
+                   value_name(v), w->at,
+                   type_print(&v->fact.type, f->context->model->shared->syms, text, sizeof(text)));
 }
 
 static int check_input_dims(const struct frame *f, const struct slot *s, const struct tensor *got,
@@ -70,39 +56,43 @@ static int check_input_dims(const struct frame *f, const struct slot *s, const s
                           type_print(type, f->context->model->shared->syms, want, sizeof(want)));
 }
 
-static void write_elems(struct frame *f, uint32_t slot)
-{
-    const struct fact *fact = &f->program->slots[slot].value->fact;
-    for (int64_t i = 0; i < fact->n_elems; i++)
-        dtype_store_i64(fact->type.dtype, (char *)f->elems[slot] + (size_t)i * dtype_size(fact->type.dtype),
-                        number_of(f->context, fact->elems[i]));
-}
-
-/* Infer a step on the numbers that are known now. Where data is not computed yet (data NULL), it counts
- * as unknown. */
-static int infer_step(struct frame *f, const struct step *s, struct fact *out, bool *late, struct err *e)
+/* Infer a step on the numbers that are known now. */
+static int infer_step(struct frame *f, const struct step *s, struct value *const *in, struct fact *out,
+                      bool *late, struct err *e)
 {
     struct context *c = f->context;
-    const struct step_call *sc = &f->calls[s - f->program->steps];
     arena_clear(&c->infer);
     arena_init(&c->infer, c->budget);
-    return node_infer_run(s->node, sc->call.in, out, &c->infer, late, e);
+    return node_infer_run(s->node, in, out, &c->infer, late, e);
 }
 
-enum { OUT_MAX = 64 };
+/* The step's inputs as they are known before anything is computed: without elements, but for constants
+ * and contents that are known as expressions. */
+static void known_inputs(const struct frame *f, const struct step *s, struct value *copies,
+                         struct value **in)
+{
+    const struct call *call = &f->calls[s - f->program->steps].call;
+    for (int i = 0; i < call->n_in; i++) {
+        in[i] = call->in[i];
+        if (s->in[i] == SLOT_NONE)
+            continue;
+        enum place place = f->program->slots[s->in[i]].place;
+        if (place == PLACE_CONST || place == PLACE_ELEMS || place == PLACE_INPUT)
+            continue;
+        copies[i] = *call->in[i];
+        copies[i].tensor.data = NULL;
+        in[i] = &copies[i];
+    }
+}
 
-/* Nodes that took dims for equal are inferred again on numbers, before anything is computed. An input of
- * a late step is no value yet. */
+/* Nodes that took dims for equal are inferred again on numbers, before anything is computed. */
 static int check_step(struct frame *f, const struct step *s, struct err *e)
 {
-    struct fact out[OUT_MAX];
+    struct fact out[STEP_ENDS_MAX];
+    struct value copies[STEP_ENDS_MAX], *in[STEP_ENDS_MAX];
     bool late = false;
-    for (int i = 0; i < s->node->n_in; i++)
-        if (s->in[i] != SLOT_NONE && f->program->slots[s->in[i]].late)
-            return 0;
-    if (s->node->n_out > OUT_MAX)
-        return err_set(e, ERR_UNSUPPORTED, "more than %d outputs to check", OUT_MAX);
-    int rc = infer_step(f, s, out, &late, e);
+    known_inputs(f, s, copies, in);
+    int rc = infer_step(f, s, in, out, &late, e);
     for (int i = 0; i < s->node->n_out && rc == 0 && !late; i++) {
         if (s->out[i] == SLOT_NONE)
             continue;
@@ -120,38 +110,24 @@ int frame_set_dims(struct frame *f, struct err *e)
 {
     struct context *c = f->context;
     const struct program *p = f->program;
-    for (int64_t i = 0; i < p->n_exprs; i++)
-        sym_eval_one(c->model->shared->syms, p->exprs[i], c->numbers);
+    const struct syms *syms = c->model->shared->syms;
     int rc = 0;
-    for (uint32_t i = 0; i < p->n_slots && rc == 0; i++) {
-        const struct slot *s = &p->slots[i];
-        struct value *v = &f->values[i];
-        if (s->place == PLACE_CONST || s->place == PLACE_OUTER || s->place == PLACE_INPUT || s->late ||
-            s->value->fact.type.kind != TYPE_TENSOR)
-            continue;
-        v->kind = VALUE_TENSOR;
-        rc = set_slot_dims(f, s, &v->tensor, e);
-        if (rc == 0 && s->place == PLACE_ELEMS) {
-            write_elems(f, i);
-            v->tensor.data = f->elems[i];
-        } else {
-            v->tensor.data = NULL;
-        }
+    for (int64_t i = 0; i < p->n_exprs; i++)
+        sym_eval_one(syms, p->exprs[i], c->numbers);
+    for (uint32_t i = 0; i < p->n_dim_writes; i++) {
+        const struct write *w = &p->dim_writes[i];
+        int64_t n = c->numbers[w->expr];
+        if (n < 0 || !sym_is_number(n))
+            return no_number(f, w, e);
+        f->values[w->slot].tensor.dims[w->at] = n;
     }
-    for (int i = 0; i < p->n_steps && rc == 0; i++)
-        if (p->steps[i].node->checked && !p->steps[i].late &&
-            !(p->steps[i].node->op->flags & OP_DYNAMIC))
-            rc = check_step(f, &p->steps[i], e);
-    for (uint32_t i = 0; i < p->n_slots && rc == 0; i++) {
-        const struct slot *s = &p->slots[i];
-        if (s->place == PLACE_ARENA && s->root == i && f->offsets[i] != PLAN_HEAP)
-            f->values[i].tensor.data = c->arena[s->device] + f->offsets[i];
+    for (uint32_t i = 0; i < p->n_elem_writes; i++) {
+        const struct write *w = &p->elem_writes[i];
+        enum dtype t = f->values[w->slot].tensor.dtype;
+        dtype_store_i64(t, (char *)f->elems[w->slot] + w->at * dtype_size(t), c->numbers[w->expr]);
     }
-    for (uint32_t i = 0; i < p->n_slots && rc == 0; i++) {
-        const struct slot *s = &p->slots[i];
-        if (s->place == PLACE_ARENA && s->root != i && p->slots[s->root].place == PLACE_ARENA)
-            f->values[i].tensor.data = f->values[s->root].tensor.data;
-    }
+    for (int i = 0; i < p->n_checks && rc == 0; i++)
+        rc = check_step(f, &p->steps[p->checks[i]], e);
     return rc;
 }
 
@@ -240,11 +216,11 @@ static void bind_symbols(struct frame *f, const struct step *s)
 
 static int late_shapes(struct frame *f, const struct step *s, struct err *e)
 {
-    struct fact out[OUT_MAX];
+    struct fact out[STEP_ENDS_MAX];
     bool unknown = false;
-    if (s->node->n_out > OUT_MAX)
-        return err_set(e, ERR_UNSUPPORTED, "more than %d outputs of unknown size", OUT_MAX);
-    int rc = infer_step(f, s, out, &unknown, e);
+    if (s->node->n_out > STEP_ENDS_MAX)
+        return err_set(e, ERR_UNSUPPORTED, "more than %d outputs of unknown size", STEP_ENDS_MAX);
+    int rc = infer_step(f, s, f->calls[s - f->program->steps].call.in, out, &unknown, e);
     for (int i = 0; i < s->node->n_out && rc == 0; i++) {
         if (s->out[i] == SLOT_NONE)
             continue;

@@ -385,7 +385,7 @@ static int step_binds(struct builder *b, struct program *p, struct step *s)
 
 static bool step_late(const struct builder *b, const struct program *p, const struct node *n)
 {
-    if (n->late)
+    if (n->late || (n->checked && (n->n_in > STEP_ENDS_MAX || n->n_out > STEP_ENDS_MAX)))
         return true;
     for (int i = 0; i < n->n_out; i++)
         if (n->out[i] && !dims_known(b, p, &n->out[i]->fact.type))
@@ -499,6 +499,54 @@ static int build_exprs(struct builder *b, struct program *p)
     return rc;
 }
 
+static void add_write(struct write *list, uint32_t *n, uint32_t slot, int64_t at, int64_t v)
+{
+    if (!sym_is_expr(v))
+        return;
+    if (list)
+        list[*n] = (struct write){slot, (uint32_t)at, sym_index(v)};
+    ++*n;
+}
+
+/* Counts without lists, fills with them. */
+static void gather_writes(struct program *p, struct write *dims, struct write *elems)
+{
+    p->n_dim_writes = p->n_elem_writes = 0;
+    for (uint32_t i = 0; i < p->n_slots; i++) {
+        const struct fact *f = &p->slots[i].value->fact;
+        if (!slot_preset(&p->slots[i]))
+            continue;
+        for (int k = 0; k < f->type.rank; k++)
+            add_write(dims, &p->n_dim_writes, i, k, f->type.dims[k]);
+        for (int64_t k = 0; p->slots[i].place == PLACE_ELEMS && k < f->n_elems; k++)
+            add_write(elems, &p->n_elem_writes, i, k, f->elems[k]);
+    }
+}
+
+static int build_writes(struct builder *b, struct program *p)
+{
+    gather_writes(p, NULL, NULL);
+    p->dim_writes = take(b, p->n_dim_writes, sizeof(*p->dim_writes));
+    p->elem_writes = take(b, p->n_elem_writes, sizeof(*p->elem_writes));
+    if (!p->dim_writes || !p->elem_writes)
+        return oom(b);
+    gather_writes(p, p->dim_writes, p->elem_writes);
+    return 0;
+}
+
+static int list_checks(struct builder *b, struct program *p)
+{
+    p->checks = take(b, (size_t)p->n_steps, sizeof(*p->checks));
+    if (!p->checks)
+        return oom(b);
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct step *s = &p->steps[i];
+        if (s->node->checked && !s->late && !(s->node->op->flags & OP_DYNAMIC))
+            p->checks[p->n_checks++] = i;
+    }
+    return 0;
+}
+
 static int build_program(struct builder *b, struct graph *g, struct program *parent,
                          struct program **out)
 {
@@ -529,6 +577,10 @@ static int build_program(struct builder *b, struct graph *g, struct program *par
         return rc;
     plan_storage(b, p);
     rc = list_drops(b, p);
+    if (rc == 0)
+        rc = build_writes(b, p);
+    if (rc == 0)
+        rc = list_checks(b, p);
     return rc < 0 ? rc : build_exprs(b, p);
 }
 

@@ -21,7 +21,7 @@ enum place {
     PLACE_HEAP,  /* allocated at its step: outputs, sizes known only then, sequences */
 };
 
-enum { SLOT_NONE = UINT32_MAX };
+enum { SLOT_NONE = UINT32_MAX, STEP_ENDS_MAX = 64 };
 
 struct slot {
     struct graph_value *value;
@@ -37,6 +37,12 @@ struct slot {
 struct bind {
     uint32_t symbol;
     int out, dim;
+};
+
+/* Where the number of an expression goes when dims are set: a dim of a slot, or an element of its
+ * contents. What is a number already is written once, when a context is made. */
+struct write {
+    uint32_t slot, at, expr;
 };
 
 struct step {
@@ -62,6 +68,10 @@ struct program {
     const uint32_t *inputs, *outputs; /* slots */
     uint32_t *exprs;          /* evaluated when the frame starts, operands first */
     int64_t n_exprs;
+    struct write *dim_writes, *elem_writes;
+    uint32_t n_dim_writes, n_elem_writes;
+    int *checks;              /* steps to infer on numbers before anything runs */
+    int n_checks;
     struct bind *binds;       /* symbols that input dims define: `out` is the input's index */
     int n_binds;
 };
@@ -72,6 +82,13 @@ struct programs {
     uint32_t n, capacity;
     uint32_t n_exprs;      /* size of evaluation tables */
 };
+
+/* The dims of this slot are known when a frame starts: set then, not by a step. */
+static inline bool slot_preset(const struct slot *s)
+{
+    return !s->late && s->place != PLACE_CONST && s->place != PLACE_OUTER && s->place != PLACE_INPUT &&
+           s->value->fact.type.kind == TYPE_TENSOR;
+}
 
 /* Build the programs of a model whose facts are inferred and whose nodes are placed. */
 int programs_build(struct programs *p, struct graph *main, struct budget *b, struct err *e) WARN_UNUSED;
