@@ -93,6 +93,8 @@ static int check_step(struct frame *f, const struct step *s, struct err *e)
     bool late = false;
     known_inputs(f, s, copies, in);
     int rc = infer_step(f, s, in, out, &late, e);
+    if (rc < 0)
+        return rc; /* which says where */
     for (int i = 0; i < s->node->n_out && rc == 0 && !late; i++) {
         if (s->out[i] == SLOT_NONE)
             continue;
@@ -214,31 +216,39 @@ static void bind_symbols(struct frame *f, const struct step *s)
     }
 }
 
+/* Errors come with the node's place in front. */
 static int late_shapes(struct frame *f, const struct step *s, struct err *e)
 {
     struct fact out[STEP_ENDS_MAX];
     bool unknown = false;
-    if (s->node->n_out > STEP_ENDS_MAX)
-        return err_set(e, ERR_UNSUPPORTED, "more than %d outputs of unknown size", STEP_ENDS_MAX);
+    if (s->node->n_out > STEP_ENDS_MAX) {
+        err_set(e, ERR_UNSUPPORTED, "more than %d outputs of unknown size", STEP_ENDS_MAX);
+        return fail_at(s->node, ERR_UNSUPPORTED, e);
+    }
     int rc = infer_step(f, s, f->calls[s - f->program->steps].call.in, out, &unknown, e);
+    if (rc < 0)
+        return rc;
     for (int i = 0; i < s->node->n_out && rc == 0; i++) {
         if (s->out[i] == SLOT_NONE)
             continue;
-        struct tensor *t = &f->values[s->out[i]].tensor;
+        struct value *v = &f->values[s->out[i]];
+        const struct type *t = &out[i].type;
         int64_t count;
-        if (out[i].type.kind != TYPE_TENSOR || out[i].type.rank < 0)
-            return err_set(e, ERR_INTERNAL, "output %d has no shape on numbers", i);
-        f->values[s->out[i]].kind = VALUE_TENSOR;
-        t->dtype = out[i].type.dtype;
-        t->rank = out[i].type.rank;
-        memcpy(t->dims, out[i].type.dims, sizeof(t->dims));
-        for (int k = 0; k < t->rank; k++)
-            if (!sym_is_number(t->dims[k]))
-                return err_set(e, ERR_INTERNAL, "dim %d of output %d is not known on numbers", k, i);
-        if (!dims_count(t->dims, t->rank, &count))
-            return err_set(e, ERR_LIMIT, "output %d would have too many elements", i);
+        bool known = t->kind == TYPE_TENSOR && t->rank >= 0;
+        for (int k = 0; known && k < t->rank; k++)
+            known = sym_is_number(t->dims[k]);
+        if (!known)
+            rc = err_set(e, ERR_INTERNAL, "output %d has no shape on numbers", i);
+        else if (!dims_count(t->dims, t->rank, &count))
+            rc = err_set(e, ERR_LIMIT, "output %d would have too many elements", i);
+        else {
+            v->kind = VALUE_TENSOR;
+            v->tensor.dtype = t->dtype;
+            v->tensor.rank = t->rank;
+            memcpy(v->tensor.dims, t->dims, sizeof(v->tensor.dims));
+        }
     }
-    return rc;
+    return rc < 0 ? fail_at(s->node, rc, e) : 0;
 }
 
 /* Make sure the outputs have storage: planned, shared or on the heap. */
@@ -295,16 +305,18 @@ static int run_step(struct frame *f, const struct step *s, struct err *e)
     int rc = 0;
     call->team = c->team;
     if (op->flags & OP_VIEW && call->in[0] && call->in[0]->kind != VALUE_TENSOR) {
-        f->values[s->out[0]].kind = call->in[0]->kind; /* Identity of a sequence or nothing */
-        value_clear(&f->values[s->out[0]]);
+        value_clear(&f->values[s->out[0]]); /* Identity of a sequence or of nothing */
         value_ref(&f->values[s->out[0]], call->in[0]);
         return 0;
     }
-    if (s->late && !(op->flags & OP_DYNAMIC))
+    if (s->late && !(op->flags & OP_DYNAMIC)) {
         rc = late_shapes(f, s, e);
-    if (rc == 0 && (op->flags & OP_VIEW)) {
+        if (rc < 0)
+            return rc;
+    }
+    if (op->flags & OP_VIEW) {
         f->values[s->out[0]].tensor.data = call->in[0]->tensor.data;
-    } else if (rc == 0) {
+    } else {
         if (op->scratch)
             rc = scratch_for(c, call, e);
         if (rc == 0 && !(op->flags & OP_DYNAMIC))

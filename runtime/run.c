@@ -218,6 +218,8 @@ int model_run(struct infer_model *m, struct value *const *in, struct value *out,
         /* A bucket's capacity may be more than this call needs. */
         struct err first = *e;
         err_clear(e);
+        for (int i = 0; i < m->n_outputs; i++)
+            value_clear(&out[i]); /* the first outputs may have been made */
         p = plan_for(m, numbers, true, e);
         rc = p ? run_planned(m, p, numbers, in, out, &o, e) : e->code;
         plan_unref(p);

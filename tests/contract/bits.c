@@ -144,7 +144,8 @@ static bool takes(const char *path, const char *dims)
     struct infer_model *m = model_load(path, NULL);
     struct job j = {0};
     struct infer_error e = {0};
-    bool ok = job_init(&j, m, dims, 1) && job_run(&j, NULL, &e) != INFER_E_INPUT;
+    int rc = job_init(&j, m, dims, 1) ? job_run(&j, NULL, &e) : INFER_E_FILE;
+    bool ok = rc != INFER_E_INPUT && rc != INFER_E_MODEL;
     job_clear(&j);
     infer_model_free(m);
     return ok;
