@@ -282,8 +282,10 @@ int seq_insert(struct seq *s, size_t i, struct value *v, struct err *e)
     assert(atomic_load(&s->refs) == 1 && i <= s->count);
     void *items = s->items;
     int rc = mem_grow(s->budget, &items, s->count, &s->capacity, sizeof *s->items, e);
-    if (rc)
+    if (rc) {
+        value_clear(v);
         return rc;
+    }
     s->items = items;
     memmove(&s->items[i + 1], &s->items[i], (s->count - i) * sizeof *s->items);
     s->items[i] = *v;

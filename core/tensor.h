@@ -101,7 +101,8 @@ struct map {
 struct seq *seq_new(struct budget *b, enum dtype dtype, struct err *e) WARN_UNUSED;
 /* A sequence with the same items (each shared), for edits while others hold `s`. */
 struct seq *seq_clone(const struct seq *s, struct err *e) WARN_UNUSED;
-/* Put a value (its reference is taken over) before position i (count appends); `s` must be unshared. */
+/* Put a value (its reference is taken over, on failure, too) before position i (count appends); `s` must be
+ * unshared. */
 int seq_insert(struct seq *s, size_t i, struct value *v, struct err *e) WARN_UNUSED;
 void seq_erase(struct seq *s, size_t i);
 void seq_unref(struct seq *s);

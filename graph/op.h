@@ -208,6 +208,12 @@ struct call_table {
     void (*take)(struct call *c, int i, struct value *out);
 };
 
+/* Where a state keeps the rows that a call appends to: [dims before the axis][capacity][dims behind]. */
+struct store {
+    void *data;
+    int64_t capacity;
+};
+
 struct call {
     const struct node *node;
     const struct op *op;
@@ -222,6 +228,7 @@ struct call {
     struct budget *budget;
     struct team *team;
     const struct call_table *table;
+    const struct store *store; /* of Append in a run with a state; else NULL */
 };
 
 /* Tensor i, or NULL if absent. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Concat. Contents are joined too: this is how exporters build shapes. */
 #include "graph/attrs.h"
+#include "ops/append.h"
 #include "ops/layout.h"
 
 /* The contents of 1-D inputs, one after the other; unknown ones of known length stay unknown. */
@@ -44,7 +45,7 @@ static int join_dims(struct infer *c, int i, int rank, int axis, int64_t *dims, 
     return 0;
 }
 
-static int concat_infer(struct infer *c, struct err *e)
+int concat_infer(struct infer *c, struct err *e)
 {
     const struct attrs_concat *a = c->attrs;
     int rank = -1, axis, r;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "graph/op.h"
+#include "ops/append.h"
 #include "ops/copy.h"
 
 #define OP(row) extern const struct op row;
@@ -15,6 +16,7 @@ static const struct op *const rows[] = {
 #define OP(row) &row,
 #include "ops/ops.def"
 #undef OP
+    &op_append,
     &op_copy_to_device,
     &op_copy_to_host,
 };

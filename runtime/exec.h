@@ -29,6 +29,7 @@ struct run_options {
     int threads;
     struct stop stop;
     struct trace *trace;
+    struct infer_state *state; /* runtime/state.h; NULL: none */
 };
 
 struct context *context_new(const struct runnable *r, struct err *e) WARN_UNUSED;

@@ -4,6 +4,7 @@
 
 #include "core/knobs.h"
 #include "core/text.h"
+#include "kernels/list.h"
 #include "runtime/model.h"
 
 static void list_ops(struct text *t)
@@ -16,6 +17,14 @@ static void list_ops(struct text *t)
         else
             text_add(t, "\n");
     }
+}
+
+static void list_kernels(struct text *t)
+{
+    struct kernel_row r;
+    for (size_t i = 0; kernel_row(i, &r); i++)
+        text_add(t, "%-10s %-14s %-12s%s\n", r.family, r.name, cpu_level_name(r.level),
+                 cpu_has(r.level) ? "" : "  (not here)");
 }
 
 static void list_passes(struct text *t)
@@ -38,6 +47,8 @@ char *infer_list(const char *what, struct infer_error *error)
     struct text t = {0};
     if (strcmp(what, "ops") == 0)
         list_ops(&t);
+    else if (strcmp(what, "kernels") == 0)
+        list_kernels(&t);
     else if (strcmp(what, "passes") == 0)
         list_passes(&t);
     else if (strcmp(what, "knobs") == 0)

@@ -243,6 +243,8 @@ static struct infer_model *model_new(const struct infer_load_options *given,
     struct infer_model *m = mem_calloc(budget_process(), 1, sizeof(*m), e);
     if (!m)
         return NULL;
+    static _Atomic uint64_t models;
+    m->serial = ++models;
     m->budget = budget_process();
     arena_init(&m->arena, m->budget);
     pthread_mutex_init(&m->lock, NULL);

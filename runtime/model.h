@@ -29,6 +29,7 @@ struct pack {
 
 struct infer_model {
     struct budget *budget;
+    uint64_t serial;            /* unique in the process: what a state tells its model by */
     struct arena arena;         /* ports, prepared structures */
     struct onnx_model *file;
     struct graph *graph;
@@ -69,9 +70,11 @@ char *model_text(const struct infer_model *m, const char *what, struct err *e);
 int model_ports(struct infer_model *m, struct err *e) WARN_UNUSED;
 /* Output tensors as inferred, which says more than the file. */
 int model_ports_inferred(struct infer_model *m, struct err *e) WARN_UNUSED;
-/* runtime/run.c: run with values in the model's order; out are new references. */
+/* runtime/run.c: run with values in the model's order; out are new references, nothing where the state
+ * (NULL: none) has them. */
 int model_run(struct infer_model *m, struct value *const *in, struct value *out,
-              const struct stop *stop, struct trace *trace, struct err *e) WARN_UNUSED;
+              const struct stop *stop, struct trace *trace, struct infer_state *state,
+              struct err *e) WARN_UNUSED;
 
 /* Hand results to the caller: new values, or into the tensors that out[i] points to. */
 int outputs_give(struct infer_model *m, struct value *made, struct infer_value **out,

@@ -189,10 +189,10 @@ static int run_planned(struct infer_model *m, struct plan *p, const int64_t *num
 }
 
 int model_run(struct infer_model *m, struct value *const *in, struct value *out, const struct stop *stop,
-              struct trace *trace, struct err *e)
+              struct trace *trace, struct infer_state *state, struct err *e)
 {
     int64_t numbers[RUN_SYMBOLS_MAX];
-    struct run_options o = {.threads = m->threads, .trace = trace};
+    struct run_options o = {.threads = m->threads, .state = state, .trace = trace};
     struct err local = {0};
     e = e ? e : &local;
     int rc = 0;
@@ -282,7 +282,7 @@ int infer_run(struct infer_model *m, const struct infer_value *const *in, int n_
     if (list && made) {
         for (int i = 0; i < n_in; i++)
             list[i] = in[i] ? (struct value *)&in[i]->value : NULL;
-        rc = model_run(m, list, made, &stop, o ? (struct trace *)o->trace : NULL, e);
+        rc = model_run(m, list, made, &stop, o ? (struct trace *)o->trace : NULL, NULL, e);
         if (rc == 0)
             rc = outputs_give(m, made, out, e);
         for (int i = 0; i < n_out; i++)

@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* States: what a model carries from one run to the next, kept out of the caller's hands.
  *
- * A pair's contents are a value that the next run reads as `past`; the run's `present` takes its place
- * without a copy. A fork shares contents until either side runs: values are immutable once made. */
+ * Where the model itself joins past and new rows (Append), the run writes the new ones into the state's
+ * room, and `present` is never handed out. Any other `present` takes the place of what the state had,
+ * without a copy. */
+#include "runtime/state.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "core/file.h"
-#include "onnx/data.h"
+#include "graph/attrs.h"
+#include "ops/append.h"
 #include "runtime/model.h"
 
-struct pair {
-    int in, out, axis;
-};
-
-struct infer_state {
-    struct infer_model *model;
-    int n;
-    struct pair *pairs;
-    struct value *contents;
-};
+enum { ROOM_MIN = 16 };
 
 /* ---- finding pairs ------------------------------------------------------------------------------ */
 
@@ -53,7 +47,7 @@ static int growing_axis(const struct type *past, const struct type *present)
 {
     int axis = -1;
     if (past->kind != TYPE_TENSOR || present->kind != TYPE_TENSOR || past->rank < 1 ||
-        past->rank != present->rank || past->dtype != present->dtype)
+        past->rank != present->rank || past->dtype != present->dtype || past->dtype == DTYPE_STRING)
         return -1;
     for (int k = 0; k < past->rank; k++)
         if (past->dims[k] != present->dims[k]) {
@@ -81,33 +75,37 @@ int infer_model_find_state(const struct infer_model *m, struct infer_state_pair 
     return n;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- what a state is of --------------------------------------------------------------------------- */
 
-void infer_state_free(struct infer_state *s)
+static int pair_fault(const struct infer_state_pair *p, const char *why, struct err *e)
 {
-    if (!s)
-        return;
-    for (int i = 0; s->contents && i < s->n; i++)
-        value_clear(&s->contents[i]);
-    mem_free(s->contents);
-    mem_free(s->pairs);
-    mem_free(s);
+    return err_set(e, ERR_USAGE, "state pair '%.100s', '%.100s', axis %d: %s", p->past, p->present, p->axis,
+                   why);
 }
 
-static struct infer_state *state_alloc(struct infer_model *m, int n, struct err *e)
+/* Does the model's own Append make the pair's present, on the host and straight from its past? */
+static bool pair_appends(const struct infer_model *m, const struct pair *p)
 {
-    struct infer_state *s = mem_calloc(m->budget, 1, sizeof(*s), e);
-    if (!s)
-        return NULL;
-    s->model = m;
-    s->n = n;
-    s->pairs = mem_calloc(m->budget, (size_t)n + 1, sizeof(*s->pairs), e);
-    s->contents = mem_calloc(m->budget, (size_t)n + 1, sizeof(*s->contents), e);
-    if (!s->pairs || !s->contents) {
-        infer_state_free(s);
-        return NULL;
+    const struct graph_value *past = m->graph->inputs[p->in], *present = m->graph->outputs[p->out];
+    const struct node *n = present->producer;
+    if (!n || n->op != &op_append || n->device != DEVICE_CPU || n->in[0] != past)
+        return false;
+    const struct attrs_concat *a = n->attrs;
+    return (a->axis < 0 ? a->axis + p->rank : a->axis) == p->axis;
+}
+
+/* Does anything want past's elements but the Append that makes the present? */
+static bool past_read(const struct infer_model *m, const struct pair *p)
+{
+    const struct graph_value *past = m->graph->inputs[p->in];
+    const struct node *append = m->graph->outputs[p->out]->producer;
+    for (size_t i = 0; i < past->n_uses; i++) {
+        const struct use *u = &past->uses[i];
+        if (u->index >= 0 && ((u->node == append && u->index == 0) || (u->node->op->flags & OP_SHAPE_ONLY)))
+            continue;
+        return true;
     }
-    return s;
+    return past->is_output;
 }
 
 static int resolve_pair(const struct infer_model *m, const struct infer_state_pair *from, struct pair *to,
@@ -116,85 +114,259 @@ static int resolve_pair(const struct infer_model *m, const struct infer_state_pa
     to->in = infer_model_find_input(m, from->past);
     to->out = infer_model_find_output(m, from->present);
     if (to->in < 0 || to->out < 0)
-        return err_set(e, ERR_USAGE, "state pair '%.100s', '%.100s': the model has no such %s",
-                       from->past, from->present, to->in < 0 ? "input" : "output");
+        return pair_fault(from, to->in < 0 ? "the model has no such input" : "the model has no such output",
+                          e);
     const struct type *t = &m->graph->inputs[to->in]->fact.type;
+    const struct type *u = &m->graph->outputs[to->out]->fact.type;
     if (t->kind != TYPE_TENSOR || t->rank < 1 || from->axis < 0 || from->axis >= t->rank)
-        return err_set(e, ERR_USAGE, "state pair '%.100s': axis %d does not fit %s", from->past, from->axis,
-                       m->inputs[to->in].text);
+        return pair_fault(from, "the past has no such axis", e);
+    if (u->kind != TYPE_TENSOR || u->dtype != t->dtype || (u->rank >= 0 && u->rank != t->rank))
+        return pair_fault(from, "they are of different types", e);
+    if (t->dtype == DTYPE_STRING)
+        return pair_fault(from, "a state cannot hold strings", e);
+    to->past = m->inputs[to->in].name;
+    to->present = m->outputs[to->out].name;
     to->axis = from->axis;
+    to->dtype = t->dtype;
+    to->rank = t->rank;
+    to->appends = pair_appends(m, to);
+    to->read = past_read(m, to);
     return 0;
 }
 
-/* A past of length 0: other dims are the model's, symbols on axis 0 or named like a batch are `batch`. */
-static int empty_past(const struct infer_model *m, const struct pair *p, int64_t batch, struct value *v,
-                      struct err *e)
+static int resolve_pairs(const struct infer_model *m, const struct infer_state_pair *from,
+                         struct pairs *to, struct err *e)
 {
-    const struct type *t = &m->graph->inputs[p->in]->fact.type;
-    int64_t dims[TENSOR_RANK_MAX];
-    for (int k = 0; k < t->rank; k++)
-        dims[k] = k == p->axis ? 0 : sym_is_number(t->dims[k]) ? t->dims[k] : batch;
-    v->kind = VALUE_TENSOR;
-    return tensor_new(&v->tensor, m->budget, t->dtype, t->rank, dims, e);
+    for (int i = 0; i < to->n; i++) {
+        struct pair *p = &to->list[i];
+        int rc = resolve_pair(m, &from[i], p, e);
+        for (int k = 0; k < i && rc == 0; k++)
+            if (to->list[k].in == p->in || to->list[k].out == p->out)
+                rc = pair_fault(&from[i], "one of the two is in an earlier pair, too", e);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
 }
 
-struct infer_state *infer_state_new(struct infer_model *m, const struct infer_state_pair *pairs, int n,
-                                    int64_t batch, struct infer_error *error)
+/* Names of their own: a state may outlive its model. */
+static int copy_names(struct pairs *all, struct err *e)
 {
-    struct err local = {0}, *e = error ? to_err(error) : &local;
-    if (batch < 1 || n < 1) {
-        err_set(e, ERR_USAGE, "a state needs at least one pair and one row, got %d and %lld", n,
-                (long long)batch);
+    size_t bytes = 0;
+    for (int i = 0; i < all->n; i++)
+        bytes += strlen(all->list[i].past) + strlen(all->list[i].present) + 2;
+    char *at = all->names = mem_alloc(all->budget, bytes, e);
+    if (!at)
+        return ERR_MEMORY;
+    for (int i = 0; i < all->n; i++) {
+        struct pair *p = &all->list[i];
+        char *past = at, *present = stpcpy(past, p->past) + 1;
+        at = stpcpy(present, p->present) + 1;
+        p->past = past;
+        p->present = present;
+    }
+    return 0;
+}
+
+static void pairs_unref(struct pairs *p)
+{
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    mem_free(p->names);
+    mem_free(p);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------- */
+
+/* Runs of rows that follow each other without a gap, and bytes of one row. */
+static void rows_shape(const struct rows *r, const struct pair *p, size_t *runs, size_t *row)
+{
+    *runs = 1;
+    *row = dtype_size(p->dtype);
+    for (int k = 0; k < p->rank; k++) {
+        if (k < p->axis)
+            *runs *= (size_t)r->dims[k];
+        else if (k > p->axis)
+            *row *= (size_t)r->dims[k];
+    }
+}
+
+int rows_make(struct rows *r, const struct pair *p, const int64_t *dims, int64_t capacity,
+              struct budget *b, struct err *e)
+{
+    int64_t room[TENSOR_RANK_MAX], count;
+    size_t bytes;
+    memcpy(room, dims, (size_t)p->rank * sizeof(*dims));
+    room[p->axis] = capacity;
+    if (!dims_count(room, p->rank, &count) || !size_mul((size_t)count, dtype_size(p->dtype), &bytes) ||
+        bytes > SIZE_MAX / 4)
+        return err_set(e, ERR_LIMIT, "state '%.100s' would have too many elements", p->past);
+    struct buffer *made = buffer_new(b, bytes, e);
+    if (!made)
+        return e ? e->code : ERR_MEMORY;
+    memcpy(r->dims, dims, (size_t)p->rank * sizeof(*dims));
+    r->buffer = made;
+    r->capacity = capacity;
+    return 0;
+}
+
+static void copy_runs(char *to, size_t to_step, const char *from, size_t from_step, size_t runs, size_t bytes)
+{
+    for (size_t i = 0; bytes && i < runs; i++)
+        memcpy(to + i * to_step, from + i * from_step, bytes);
+}
+
+size_t rows_export(const struct rows *r, const struct pair *p, void *flat)
+{
+    size_t runs, row, length = (size_t)r->dims[p->axis];
+    rows_shape(r, p, &runs, &row);
+    if (flat)
+        copy_runs(flat, length * row, r->buffer->data, (size_t)r->capacity * row, runs, length * row);
+    return runs * length * row;
+}
+
+size_t rows_import(struct rows *r, const struct pair *p, const void *flat)
+{
+    size_t runs, row, length = (size_t)r->dims[p->axis];
+    rows_shape(r, p, &runs, &row);
+    copy_runs(r->buffer->data, (size_t)r->capacity * row, flat, length * row, runs, length * row);
+    return runs * length * row;
+}
+
+/* The same rows in another buffer. */
+static int rows_move(struct rows *r, const struct pair *p, int64_t capacity, struct budget *b, struct err *e)
+{
+    struct rows made = {0};
+    size_t runs, row;
+    int rc = rows_make(&made, p, r->dims, capacity, b, e);
+    if (rc < 0)
+        return rc;
+    rows_shape(r, p, &runs, &row);
+    copy_runs(made.buffer->data, (size_t)capacity * row, r->buffer->data, (size_t)r->capacity * row, runs,
+              (size_t)r->dims[p->axis] * row);
+    buffer_unref(r->buffer);
+    r->buffer = made.buffer;
+    r->capacity = capacity;
+    return 0;
+}
+
+/* Room for `length` rows in a buffer that no fork sees. */
+static int rows_reserve(struct rows *r, const struct pair *p, int64_t length, struct budget *b, struct err *e)
+{
+    /* A fork that let go of the buffer has read it before: acquire. */
+    bool shared = atomic_load_explicit(&r->buffer->refs, memory_order_acquire) != 1;
+    struct err first = {0};
+    if (!shared && length <= r->capacity)
+        return 0;
+    int64_t more = r->capacity < INT64_MAX / 2 ? 2 * r->capacity : length;
+    more = more < ROOM_MIN ? ROOM_MIN : more;
+    more = length <= r->capacity ? r->capacity : more < length ? length : more;
+    int rc = rows_move(r, p, more, b, &first);
+    if (rc < 0 && more > length) /* to be short of memory is no reason to fail yet */
+        rc = rows_move(r, p, length, b, e);
+    else if (rc < 0)
+        err_set(e, (enum err_code)rc, "%s", first.msg);
+    return rc;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------- */
+
+void infer_state_free(struct infer_state *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; s->rows && i < s->pairs->n; i++)
+        buffer_unref(s->rows[i].buffer);
+    mem_free(s->rows);
+    pairs_unref(s->pairs);
+    mem_free(s);
+}
+
+/* Takes the reference of `pairs` over. */
+static struct infer_state *state_around(struct pairs *pairs, struct err *e)
+{
+    struct infer_state *s = mem_calloc(pairs->budget, 1, sizeof(*s), e);
+    if (!s) {
+        pairs_unref(pairs);
         return NULL;
     }
-    struct infer_state *s = state_alloc(m, n, e);
-    int rc = s ? 0 : ERR_MEMORY;
-    for (int i = 0; i < n && rc == 0; i++) {
-        rc = resolve_pair(m, &pairs[i], &s->pairs[i], e);
-        if (rc == 0)
-            rc = empty_past(m, &s->pairs[i], batch, &s->contents[i], e);
-    }
-    if (rc < 0) {
+    s->pairs = pairs;
+    atomic_flag_clear(&s->busy);
+    s->rows = mem_calloc(pairs->budget, (size_t)pairs->n, sizeof(*s->rows), e);
+    if (!s->rows) {
         infer_state_free(s);
         return NULL;
     }
     return s;
 }
 
+struct infer_state *state_alloc(const struct infer_model *m, const struct infer_state_pair *pairs, int n,
+                                struct err *e)
+{
+    struct pairs *all = mem_calloc(m->budget, 1, sizeof(*all) + (size_t)n * sizeof(*all->list), e);
+    if (!all)
+        return NULL;
+    atomic_init(&all->refs, 1);
+    all->model = m->serial;
+    all->budget = m->budget;
+    all->n = n;
+    if (resolve_pairs(m, pairs, all, e) < 0 || copy_names(all, e) < 0) {
+        pairs_unref(all);
+        return NULL;
+    }
+    return state_around(all, e);
+}
+
+/* A past of length 0: where a dim is not a number, it is `batch`. */
+static int empty_past(const struct infer_model *m, const struct pair *p, int64_t batch, struct rows *r,
+                      struct err *e)
+{
+    const struct type *t = &m->graph->inputs[p->in]->fact.type;
+    int64_t dims[TENSOR_RANK_MAX];
+    for (int k = 0; k < t->rank; k++)
+        dims[k] = k == p->axis ? 0 : sym_is_number(t->dims[k]) ? t->dims[k] : batch;
+    return rows_make(r, p, dims, 0, m->budget, e);
+}
+
+struct infer_state *infer_state_new(struct infer_model *m, const struct infer_state_pair *pairs, int n,
+                                    int64_t batch, struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    if (batch < 1 || n < 1 || n > m->n_inputs) {
+        err_set(e, ERR_USAGE, "a state needs a row and from 1 to %d pairs, got %lld and %d", m->n_inputs,
+                (long long)batch, n);
+        return NULL;
+    }
+    struct infer_state *s = state_alloc(m, pairs, n, e);
+    int rc = 0;
+    for (int i = 0; s && i < n && rc == 0; i++)
+        rc = empty_past(m, &s->pairs->list[i], batch, &s->rows[i], e);
+    if (rc == 0)
+        return s;
+    infer_state_free(s);
+    return NULL;
+}
+
 int64_t infer_state_length(const struct infer_state *s)
 {
-    return s->contents[0].tensor.dims[s->pairs[0].axis];
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < s->pairs->n; i++) {
+        int64_t length = s->rows[i].dims[s->pairs->list[i].axis];
+        least = length < least ? length : least;
+    }
+    return least;
 }
 
 struct infer_state *infer_state_fork(const struct infer_state *s, struct infer_error *error)
 {
-    struct infer_state *copy = state_alloc(s->model, s->n, to_err(error));
-    if (!copy)
-        return NULL;
-    memcpy(copy->pairs, s->pairs, (size_t)s->n * sizeof(*s->pairs));
-    for (int i = 0; i < s->n; i++)
-        value_ref(&copy->contents[i], &s->contents[i]);
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    atomic_fetch_add_explicit(&s->pairs->refs, 1, memory_order_relaxed);
+    struct infer_state *copy = state_around(s->pairs, e);
+    for (int i = 0; copy && i < s->pairs->n; i++) {
+        copy->rows[i] = s->rows[i];
+        buffer_ref(copy->rows[i].buffer);
+    }
     return copy;
-}
-
-static int cut(struct tensor *t, int axis, int64_t length, struct budget *b, struct err *e)
-{
-    int64_t dims[TENSOR_RANK_MAX], outer, inner;
-    struct tensor shorter;
-    memcpy(dims, t->dims, sizeof(dims));
-    dims[axis] = length;
-    int rc = tensor_new(&shorter, b, t->dtype, t->rank, dims, e);
-    if (rc < 0)
-        return rc;
-    dims_count(dims, axis, &outer);
-    dims_count(dims + axis + 1, t->rank - axis - 1, &inner);
-    size_t row = (size_t)inner * dtype_size(t->dtype);
-    for (int64_t i = 0; i < outer; i++)
-        memcpy((char *)shorter.data + (size_t)(i * length) * row,
-               (const char *)t->data + (size_t)(i * t->dims[axis]) * row, (size_t)length * row);
-    tensor_clear(t);
-    *t = shorter;
-    return 0;
 }
 
 int infer_state_truncate(struct infer_state *s, int64_t length, struct infer_error *error)
@@ -203,41 +375,166 @@ int infer_state_truncate(struct infer_state *s, int64_t length, struct infer_err
     if (length < 0 || length > infer_state_length(s))
         return err_set(e, ERR_USAGE, "cannot truncate a state of length %lld to %lld",
                        (long long)infer_state_length(s), (long long)length);
-    int rc = 0;
-    for (int i = 0; i < s->n && rc == 0; i++)
-        rc = cut(&s->contents[i].tensor, s->pairs[i].axis, length, s->model->budget, e);
-    return rc;
+    for (int i = 0; i < s->pairs->n; i++)
+        s->rows[i].dims[s->pairs->list[i].axis] = length;
+    return 0;
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */
 
-/* in and out with the state's values in their places. */
+const struct store *state_room(struct infer_state *s, int in, int out, const struct tensor *present, int *rc,
+                               struct err *e)
+{
+    for (int i = 0; i < s->pairs->n; i++) {
+        const struct pair *p = &s->pairs->list[i];
+        struct rows *r = &s->rows[i];
+        if (p->in != in || p->out != out || !p->appends)
+            continue;
+        int64_t length = present->dims[p->axis];
+        bool fits = present->rank == p->rank && length >= r->dims[p->axis];
+        for (int k = 0; k < p->rank && fits; k++)
+            fits = k == p->axis || present->dims[k] == r->dims[k];
+        *rc = fits ? rows_reserve(r, p, length, s->pairs->budget, e)
+                   : err_set(e, ERR_INPUT, "'%.100s' does not continue what the state has", p->present);
+        if (*rc < 0)
+            return NULL;
+        r->next = length;
+        r->store = (struct store){r->buffer->data, r->capacity};
+        return &r->store;
+    }
+    return NULL;
+}
+
+bool state_has(const struct infer_state *s, int out)
+{
+    for (int i = 0; i < s->pairs->n; i++)
+        if (s->pairs->list[i].out == out)
+            return s->rows[i].next >= 0;
+    return false;
+}
+
+/* What the run reads as past. Append needs dims alone; others get the rows without gaps. */
+static int lend_past(const struct infer_state *s, int i, struct value *v, struct err *e)
+{
+    const struct pair *p = &s->pairs->list[i];
+    const struct rows *r = &s->rows[i];
+    size_t runs, row;
+    v->kind = VALUE_TENSOR;
+    v->tensor = (struct tensor){.dtype = p->dtype, .rank = p->rank};
+    memcpy(v->tensor.dims, r->dims, (size_t)p->rank * sizeof(*r->dims));
+    if (p->appends && !p->read)
+        return 0;
+    rows_shape(r, p, &runs, &row);
+    if (!p->appends && (runs <= 1 || r->dims[p->axis] == r->capacity)) {
+        v->tensor.data = r->buffer->data;
+        return 0;
+    }
+    /* A copy: appending may move the rows while others read them. */
+    int rc = tensor_new(&v->tensor, s->pairs->budget, p->dtype, p->rank, r->dims, e);
+    if (rc == 0)
+        rows_export(r, p, v->tensor.data);
+    return rc;
+}
+
+/* The presents that were made as values of their own, as rows; made[out] becomes nothing. */
+static int take_presents(const struct infer_state *s, struct value *made, struct rows *taken, struct err *e)
+{
+    for (int i = 0; i < s->pairs->n; i++) {
+        const struct pair *p = &s->pairs->list[i];
+        struct tensor *t = &made[p->out].tensor, copy;
+        if (s->rows[i].next >= 0)
+            continue;
+        if (made[p->out].kind != VALUE_TENSOR || t->dtype != p->dtype || t->rank != p->rank)
+            return err_set(e, ERR_MODEL, "output '%.100s' cannot be the next '%.100s'", p->present, p->past);
+        if (!t->buffer || t->data != t->buffer->data) {
+            int rc = tensor_copy(&copy, t, s->pairs->budget, e);
+            if (rc < 0)
+                return rc;
+            tensor_clear(t);
+            *t = copy;
+        }
+        taken[i].buffer = t->buffer;
+        taken[i].capacity = t->dims[p->axis];
+        memcpy(taken[i].dims, t->dims, sizeof(t->dims));
+        made[p->out] = (struct value){0};
+    }
+    return 0;
+}
+
+/* The run is done and cannot fail any more: what it made is the state's. */
+static void commit(struct infer_state *s, struct rows *taken)
+{
+    for (int i = 0; i < s->pairs->n; i++) {
+        struct rows *r = &s->rows[i];
+        if (r->next >= 0) {
+            r->dims[s->pairs->list[i].axis] = r->next;
+            continue;
+        }
+        buffer_unref(r->buffer);
+        *r = taken[i];
+        taken[i].buffer = NULL;
+    }
+}
+
+/* What a run with a state needs beside it. */
+struct borrowed {
+    struct value **in; /* all inputs */
+    struct value *past, *made;
+    struct rows *taken;
+};
+
+static int run_with(struct infer_model *m, struct borrowed *b, struct infer_value **out,
+                    const struct infer_run_options *o, const struct stop *stop, struct err *e)
+{
+    struct infer_state *s = o->state;
+    int rc = 0;
+    for (int i = 0; i < s->pairs->n && rc == 0; i++) {
+        s->rows[i].next = -1;
+        rc = lend_past(s, i, &b->past[i], e);
+        b->in[s->pairs->list[i].in] = &b->past[i];
+    }
+    if (rc == 0)
+        rc = model_run(m, b->in, b->made, stop, (struct trace *)o->trace, s, e);
+    if (rc == 0)
+        rc = take_presents(s, b->made, b->taken, e);
+    if (rc == 0)
+        rc = outputs_give(m, b->made, out, e);
+    if (rc == 0)
+        commit(s, b->taken);
+    return rc;
+}
+
 int state_run(struct infer_model *m, const struct infer_value *const *in, struct infer_value **out,
               const struct infer_run_options *o, const struct stop *stop, struct err *e)
 {
     struct infer_state *s = o->state;
-    struct value **list = mem_calloc(m->budget, (size_t)m->n_inputs + 1, sizeof(*list), e);
-    struct value *made = mem_calloc(m->budget, (size_t)m->n_outputs + 1, sizeof(*made), e);
-    int rc = list && made ? 0 : ERR_MEMORY;
-    if (rc == 0 && s->model != m)
-        rc = err_set(e, ERR_USAGE, "the state belongs to another model");
-    for (int i = 0; i < m->n_inputs && rc == 0; i++)
-        list[i] = in[i] ? (struct value *)&in[i]->value : NULL;
-    for (int i = 0; i < s->n && rc == 0; i++)
-        list[s->pairs[i].in] = &s->contents[i];
-    if (rc == 0)
-        rc = model_run(m, list, made, stop, (struct trace *)o->trace, e);
-    if (rc == 0) {
-        for (int i = 0; i < s->n; i++) {
-            value_clear(&s->contents[i]);
-            s->contents[i] = made[s->pairs[i].out];
-            made[s->pairs[i].out] = (struct value){0};
-        }
-        rc = outputs_give(m, made, out, e);
+    if (s->pairs->model != m->serial)
+        return err_set(e, ERR_USAGE, "the state belongs to another model");
+    if (atomic_flag_test_and_set_explicit(&s->busy, memory_order_acquire))
+        return err_set(e, ERR_USAGE, "the state is in use by another run");
+    size_t n = (size_t)s->pairs->n;
+    struct borrowed b = {
+        .in = mem_calloc(m->budget, (size_t)m->n_inputs + 1, sizeof(*b.in), e),
+        .past = mem_calloc(m->budget, n, sizeof(*b.past), e),
+        .made = mem_calloc(m->budget, (size_t)m->n_outputs + 1, sizeof(*b.made), e),
+        .taken = mem_calloc(m->budget, n, sizeof(*b.taken), e),
+    };
+    int rc = ERR_MEMORY;
+    if (b.in && b.past && b.made && b.taken) {
+        for (int i = 0; i < m->n_inputs; i++)
+            b.in[i] = in[i] ? (struct value *)&in[i]->value : NULL;
+        rc = run_with(m, &b, out, o, stop, e);
     }
-    for (int i = 0; made && i < m->n_outputs; i++)
-        value_clear(&made[i]);
-    mem_free(list);
-    mem_free(made);
+    for (size_t i = 0; i < n && b.past; i++)
+        value_clear(&b.past[i]);
+    for (size_t i = 0; i < n && b.taken; i++)
+        buffer_unref(b.taken[i].buffer);
+    for (int i = 0; i < m->n_outputs && b.made; i++)
+        value_clear(&b.made[i]);
+    mem_free(b.in);
+    mem_free(b.past);
+    mem_free(b.made);
+    mem_free(b.taken);
+    atomic_flag_clear_explicit(&s->busy, memory_order_release);
     return rc;
 }

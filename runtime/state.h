@@ -17,7 +17,7 @@
 #include "runtime/infer.h"
 
 struct pair {
-    const char *past, *present; /* owned, in one block */
+    const char *past, *present; /* in pairs->names */
     int in, out, axis;
     enum dtype dtype;
     int rank;
@@ -29,6 +29,7 @@ struct pairs {
     atomic_int refs;
     uint64_t model; /* its serial */
     struct budget *budget;
+    char *names;
     int n;
     struct pair list[];
 };
@@ -57,9 +58,9 @@ int rows_make(struct rows *r, const struct pair *p, const int64_t *dims, int64_t
 size_t rows_export(const struct rows *r, const struct pair *p, void *flat);
 size_t rows_import(struct rows *r, const struct pair *p, const void *flat);
 
-/* For the executor. Room for `length` rows of the pair whose past is graph input `in`, in storage that
- * nobody else sees: what Append writes to. NULL without an error: the state has no such pair. */
-const struct store *state_room(struct infer_state *s, int in, int64_t length, int *rc,
+/* For the executor. Room for the rows of `present`, which Append makes from graph input `in` as graph output
+ * `out`, in storage that nobody else sees. NULL with *rc 0: the state has no such pair. */
+const struct store *state_room(struct infer_state *s, int in, int out, const struct tensor *present, int *rc,
                                struct err *e) WARN_UNUSED;
 /* Output `out` of this run was appended to the state. */
 bool state_has(const struct infer_state *s, int out);

@@ -229,7 +229,7 @@ struct infer_state *infer_state_load(struct infer_model *m, const char *path, st
     struct infer_state *s = NULL;
     struct infer_state_pair *pairs = NULL;
     struct entry *entries = NULL;
-    int n;
+    int n = 0;
     if (!f)
         return NULL;
     struct reader r = {f->data, f->size};
