@@ -14,6 +14,7 @@
 #include "graph/attrs.h"
 #include "kernels/gemm.h"
 #include "kernels/softmax.h"
+#include "kernels/transpose.h"
 #include "kernels/unary.h"
 #include "ops/common.h"
 
@@ -548,6 +549,7 @@ static void block_keys(const struct problem *p, int64_t batch, int64_t first, in
 static void attend_f32(const struct problem *p, const struct gemm_f32_kernel *g, int64_t batch,
                        int64_t kv_head, int64_t first, int64_t m, const struct room *r)
 {
+    transpose_2d_fn *transpose = transpose_2d_pick(sizeof(float));
     int64_t from, to, stride;
     bool sees[BLOCK_ROWS];
     load_queries(p, batch, kv_head, first, m, r->q);
@@ -555,7 +557,7 @@ static void attend_f32(const struct problem *p, const struct gemm_f32_kernel *g,
     for (int64_t j = from, n; j < to; j += n) {
         n = to - j < (int64_t)g->nr ? to - j : (int64_t)g->nr;
         const float *k = keys_f32(&p->past_k, p->past, &p->k, batch, kv_head, j, &n, p->size, r->wide, &stride);
-        gemm_f32_pack_b(g, k, 1, (size_t)stride, (size_t)p->size, (size_t)n, 0, 1, r->panel);
+        transpose(k, (size_t)stride, r->panel, g->nr, (size_t)n, (size_t)p->size);
         multiply(g, r->q, p->size, r->panel, g->nr, r->scores + j, p->total, m, n, p->size, false);
     }
     for (int64_t i = 0; i < m; i++)
@@ -613,17 +615,33 @@ static void attend_f64(const struct problem *p, struct place a, double *room)
 
 /* ---- presents --------------------------------------------------------------------------------- */
 
-/* One head of a present: the past's rows, then the new ones. */
-static void copy_head(const struct layout *past, int64_t past_len, const struct layout *new, int64_t new_len,
-                      int64_t batch, int64_t head, int64_t heads, int64_t size, const struct tensor *present)
+/* n rows of a head to `to`; returns where they end. */
+static char *copy_rows(const struct layout *l, int64_t batch, int64_t head, int64_t n, int64_t size, char *to)
 {
-    size_t row = (size_t)size * dtype_size(present->dtype);
-    char *to = (char *)present->data + (size_t)((batch * heads + head) * (past_len + new_len)) * row;
-    for (int64_t i = 0; i < past_len + new_len && row; i++) {
-        const struct layout *l = i < past_len ? past : new;
-        int64_t at = element(l, batch, head, i < past_len ? i : i - past_len);
-        memcpy(to + (size_t)i * row, (const char *)l->t->data + (size_t)at * dtype_size(present->dtype), row);
+    if (n == 0 || size == 0)
+        return to;
+    size_t each = dtype_size(l->t->dtype), row = (size_t)size * each;
+    const char *from = (const char *)l->t->data + (size_t)element(l, batch, head, 0) * each;
+    if (l->row == size) {
+        memcpy(to, from, (size_t)n * row);
+        return to + (size_t)n * row;
     }
+    for (int64_t i = 0; i < n; i++, to += row)
+        memcpy(to, from + (size_t)(i * l->row) * each, row);
+    return to;
+}
+
+/* A part of all presents: head `part` of the keys, or of the values behind them. */
+static void copy_head(const struct problem *p, int64_t part)
+{
+    int64_t heads = p->batch * p->kv_heads;
+    bool keys = p->present_k && part < heads;
+    const struct layout *past = keys ? &p->past_k : &p->past_v, *new = keys ? &p->k : &p->v;
+    const struct tensor *present = keys ? p->present_k : p->present_v;
+    int64_t size = keys ? p->size : p->v_size, batch = part % heads / p->kv_heads, head = part % p->kv_heads;
+    char *to = (char *)present->data + (size_t)(part % heads * p->total * size) * dtype_size(present->dtype);
+    to = copy_rows(past, batch, head, p->past, size, to);
+    copy_rows(new, batch, head, p->length, size, to);
 }
 
 /* ---- the node --------------------------------------------------------------------------------- */
@@ -673,21 +691,15 @@ static int check_nonpad(const struct problem *p, struct err *e)
 static int attention_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
     struct problem p = problem_of(c);
-    int64_t heads = p.batch * p.kv_heads, attend = heads * p.blocks;
+    int64_t attend = p.batch * p.kv_heads * p.blocks;
     int rc = check_nonpad(&p, e);
     if (rc < 0)
         return rc;
-    for (int64_t t = begin; t < end; t++) {
-        int64_t copy = t - attend;
-        if (copy < 0)
+    for (int64_t t = begin; t < end; t++)
+        if (t < attend)
             run_block(&p, t, call_member_scratch(c, member));
-        else if (p.present_k && copy < heads)
-            copy_head(&p.past_k, p.past, &p.k, p.length, copy / p.kv_heads, copy % p.kv_heads, p.kv_heads,
-                      p.size, p.present_k);
         else
-            copy_head(&p.past_v, p.past, &p.v, p.length, copy % heads / p.kv_heads, copy % p.kv_heads,
-                      p.kv_heads, p.v_size, p.present_v);
-    }
+            copy_head(&p, t - attend);
     return 0;
 }
 

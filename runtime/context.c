@@ -249,7 +249,7 @@ int context_run(struct context *c, struct plan *plan, const int64_t *symbols, st
     if (rc == 0)
         rc = team_run(o->threads, &o->stop, run_body, c, e);
     for (int i = 0; i < p->graph->n_outputs && rc == 0; i++)
-        rc = frame_output(f, i, &out[i], e);
+        rc = frame_kept(f, i) ? 0 : frame_output(f, i, &out[i], e);
     frame_clear(f);
     if (rc < 0) {
         for (int i = 0; i < p->graph->n_outputs; i++)

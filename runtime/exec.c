@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "graph/infer.h"
+#include "ops/append.h"
 #include "ops/copy.h"
+#include "runtime/state.h"
 
 struct value *frame_value(struct frame *f, uint32_t slot)
 {
@@ -267,6 +269,10 @@ static int step_storage(struct frame *f, const struct step *s, struct err *e)
         }
         if (slot->place == PLACE_ARENA && f->offsets[o] != PLAN_HEAP)
             continue;
+        if (f->calls[s - p->steps].call.store && f->offsets[o] != PLAN_HEAP) {
+            t->data = f->context->arena[slot->device] + f->offsets[o];
+            continue;
+        }
         int rc = heap_tensor(f->context, t, slot->device, e);
         if (rc < 0)
             return rc;
@@ -297,6 +303,18 @@ static int run_dynamic(struct frame *f, const struct step *s, struct call *call,
     return rc;
 }
 
+/* Append in a run whose state has its pair writes there. */
+static int find_store(struct frame *f, const struct step *s, struct call *call, struct err *e)
+{
+    const struct slot *slot = &f->program->slots[s->out[0]];
+    struct infer_state *state = f->context->options->state;
+    int rc = 0;
+    call->store = NULL;
+    if (state && slot->present >= 0)
+        call->store = state_room(state, slot->past, slot->present, call_out(call, 0), &rc, e);
+    return rc;
+}
+
 static int run_step(struct frame *f, const struct step *s, struct err *e)
 {
     struct context *c = f->context;
@@ -319,6 +337,8 @@ static int run_step(struct frame *f, const struct step *s, struct err *e)
     } else {
         if (op->scratch)
             rc = scratch_for(c, call, e);
+        if (rc == 0 && op == &op_append)
+            rc = find_store(f, s, call, e);
         if (rc == 0 && !(op->flags & OP_DYNAMIC))
             rc = step_storage(f, s, e);
         if (rc == 0 && (op == &op_copy_to_device || op == &op_copy_to_host))
@@ -338,10 +358,19 @@ static int run_step(struct frame *f, const struct step *s, struct err *e)
     return 0;
 }
 
+bool frame_kept(const struct frame *f, int i)
+{
+    const struct infer_state *s = f->context->options->state;
+    return s && !f->program->parent && state_has(s, i);
+}
+
 static void drop_dead(struct frame *f, const struct step *s)
 {
     for (int i = 0; i < s->n_drop; i++) {
         struct value *v = &f->values[s->drop[i]];
+        int present = f->program->slots[s->drop[i]].present;
+        if (present >= 0 && !frame_kept(f, present))
+            continue; /* nobody reads it any more but the caller */
         if (v->kind == VALUE_TENSOR && !v->tensor.buffer)
             continue; /* planned after all */
         if (v->kind == VALUE_TENSOR) {

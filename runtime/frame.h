@@ -51,6 +51,8 @@ int frame_set_dims(struct frame *f, struct err *e) WARN_UNUSED;
 int frame_run(struct frame *f, struct err *e) WARN_UNUSED;
 /* Output i as a reference with storage of its own. */
 int frame_output(struct frame *f, int i, struct value *out, struct err *e) WARN_UNUSED;
+/* The run's state has output i: there is no value of it. */
+bool frame_kept(const struct frame *f, int i);
 /* Drop everything on the heap. */
 void frame_clear(struct frame *f);
 

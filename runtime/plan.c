@@ -108,6 +108,17 @@ static size_t slot_bytes(const struct sizer *z, const struct slot *s)
     return bytes;
 }
 
+static bool planned(const struct plan *plan, const struct slot *s)
+{
+    return s->place == PLACE_ARENA || (plan->state && s->present >= 0);
+}
+
+/* The step after which a planned slot's memory is free. */
+static int death(const struct slot *s)
+{
+    return s->present >= 0 ? s->spent : s->last;
+}
+
 /* Offsets of one program, above `base`; the ends go back into base. */
 static int place_program(struct plan *plan, const struct program *p, const struct sizer *z,
                          size_t base[2], struct budget *b, struct err *e)
@@ -125,10 +136,10 @@ static int place_program(struct plan *plan, const struct program *p, const struc
     for (uint32_t i = 0; i < p->n_slots; i++) {
         const struct slot *s = &p->slots[i];
         offsets[i] = PLAN_HEAP;
-        if (s->place == PLACE_ARENA && s->root == i && !s->late) {
+        if (planned(plan, s) && s->root == i && !s->late) {
             bytes[i] = slot_bytes(z, s);
             if (bytes[i] != PLAN_HEAP)
-                first_dying[s->last + 1]++;
+                first_dying[death(s) + 1]++;
         }
     }
     for (int i = 0; i <= p->n_steps; i++)
@@ -136,7 +147,7 @@ static int place_program(struct plan *plan, const struct program *p, const struc
     n_dying = first_dying[p->n_steps + 1];
     for (uint32_t i = p->n_slots; i-- > 0;)
         if (bytes[i] && bytes[i] != PLAN_HEAP)
-            dying[--first_dying[p->slots[i].last + 1]] = i;
+            dying[--first_dying[death(&p->slots[i]) + 1]] = i;
     uint32_t next = 0;
     for (int at = 0; at < p->n_steps && rc == 0; at++) {
         const struct step *s = &p->steps[at];
@@ -146,7 +157,7 @@ static int place_program(struct plan *plan, const struct program *p, const struc
                 continue;
             offsets[r] = space_take(&spaces[p->slots[r].device], bytes[r]);
         }
-        while (next < n_dying && p->slots[dying[next]].last <= at && rc == 0) {
+        while (next < n_dying && death(&p->slots[dying[next]]) <= at && rc == 0) {
             uint32_t r = dying[next++];
             rc = space_give(&spaces[p->slots[r].device], offsets[r], bytes[r], e);
         }
@@ -163,13 +174,15 @@ out:
 }
 
 struct plan *plan_new(const struct programs *programs, const struct syms *syms, const uint32_t *symbols,
-                      uint32_t n_symbols, const struct range *ranges, struct budget *b, struct err *e)
+                      uint32_t n_symbols, const struct range *ranges, bool state, struct budget *b,
+                      struct err *e)
 {
     struct plan *p = mem_calloc(b, 1, sizeof(*p), e);
     if (!p)
         return NULL;
     atomic_init(&p->refs, 1);
     arena_init(&p->memory, b);
+    p->state = state;
     p->n_symbols = n_symbols;
     p->ranges = arena_array(&p->memory, n_symbols ? n_symbols : 1, sizeof(*p->ranges), e);
     p->offsets = arena_array(&p->memory, programs->n, sizeof(*p->offsets), e);
@@ -198,8 +211,10 @@ struct plan *plan_new(const struct programs *programs, const struct syms *syms, 
     return p;
 }
 
-bool plan_holds(const struct plan *p, const int64_t *values)
+bool plan_holds(const struct plan *p, const int64_t *values, bool state)
 {
+    if (p->state != state)
+        return false;
     for (uint32_t i = 0; i < p->n_symbols; i++)
         if (values[i] < p->ranges[i].low || values[i] > p->ranges[i].high)
             return false;

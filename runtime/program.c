@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gpu/device.h"
+#include "ops/append.h"
 
 /* Where a symbol gets its number: when a frame of `program` starts, or at a step of it. */
 struct origin {
@@ -118,7 +119,7 @@ static uint32_t slot_add(struct builder *b, struct program *p, struct graph_valu
 {
     uint32_t i = p->n_slots++;
     p->slots[i] = (struct slot){.value = v, .place = place, .device = device, .root = i, .first = -1,
-                                .last = -1, .outer = SLOT_NONE};
+                                .last = -1, .outer = SLOT_NONE, .past = -1, .present = -1};
     b->slot_of[2 * (size_t)v->id + (size_t)device] = i;
     return i;
 }
@@ -271,12 +272,38 @@ static void extend_captures(struct builder *b, struct program *p, const struct g
             extend_captures(b, p, n->graphs[i], at);
 }
 
+/* Outputs that continue an input: in a run with a state, the state has their rows and they die with
+ * their last reader. */
+static void find_presents(struct program *p)
+{
+    const struct graph *g = p->graph;
+    for (int i = 0; i < g->n_outputs && !p->parent; i++) {
+        struct slot *s = &p->slots[p->outputs[i]];
+        const struct node *n = g->outputs[i]->producer;
+        if (s->place != PLACE_ARENA && s->place != PLACE_HEAP)
+            continue;
+        if (!n || n->op != &op_append || n->device != DEVICE_CPU || s->root != p->outputs[i])
+            continue;
+        int owners = 0, past = 0;
+        for (int k = 0; k < g->n_outputs; k++)
+            owners += p->slots[p->outputs[k]].root == s->root;
+        while (past < g->n_inputs && g->inputs[past] != n->in[0])
+            past++;
+        if (owners != 1 || past == g->n_inputs)
+            continue;
+        s->past = past;
+        s->present = i;
+        s->spent = s->last;
+    }
+}
+
 static void plan_storage(struct builder *b, struct program *p)
 {
     find_lifetimes(p);
     for (int i = 0; i < p->n_steps; i++)
         for (int j = 0; j < p->steps[i].node->n_graphs; j++)
             extend_captures(b, p, p->steps[i].node->graphs[j], i);
+    find_presents(p);
     /* What outlives the run is on the heap: its owner changes hands. */
     for (int i = 0; i < p->graph->n_outputs; i++) {
         struct slot *root = &p->slots[p->slots[p->outputs[i]].root];
@@ -312,7 +339,7 @@ static int list_drops(struct builder *b, struct program *p)
                     again |= found[k] == r;
                 /* An arena slot may have gone to the heap in a plan that cannot bound it. */
                 if (!again && (root->place == PLACE_HEAP || root->place == PLACE_ARENA) &&
-                    root->last == i)
+                    (root->last == i || (root->present >= 0 && root->spent == i)))
                     found[n++] = r;
             }
         }

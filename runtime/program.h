@@ -31,6 +31,8 @@ struct slot {
     bool late;          /* dims are not known when the frame starts */
     int first, last;    /* of a root: the steps between which it lives */
     uint32_t outer;     /* PLACE_OUTER: its slot in program->parent */
+    int past, present;  /* of Append's output: the graph's input and output that a state may hold; or -1 */
+    int spent;          /* the last step that reads it, which may be before `last` */
 };
 
 /* A new symbol that a step's output defines: dim `dim` of output `out` is its value. */

@@ -78,10 +78,10 @@ static int bind_symbols(const struct infer_model *m, struct value *const *in, in
 
 /* ---- plans ------------------------------------------------------------------------------------- */
 
-static struct plan *find_plan(struct infer_model *m, const int64_t *numbers)
+static struct plan *find_plan(struct infer_model *m, const int64_t *numbers, bool state)
 {
     for (int i = 0; i < m->n_plans; i++)
-        if (plan_holds(m->plans[i], numbers)) {
+        if (plan_holds(m->plans[i], numbers, state)) {
             m->plans[i]->used = ++m->clock;
             return plan_ref(m->plans[i]);
         }
@@ -105,14 +105,15 @@ static void keep_plan(struct infer_model *m, struct plan *p)
 }
 
 /* A plan for the buckets around these numbers, or for exactly these. */
-static struct plan *plan_for(struct infer_model *m, const int64_t *numbers, bool exact, struct err *e)
+static struct plan *plan_for(struct infer_model *m, const int64_t *numbers, bool exact, bool state,
+                             struct err *e)
 {
     struct range ranges[RUN_SYMBOLS_MAX];
     for (uint32_t i = 0; i < m->runnable.n_symbols; i++)
         ranges[i] = exact ? (struct range){numbers[i], numbers[i]} : range_bucket(numbers[i]);
     int64_t begin = clock_ns();
     struct plan *p = plan_new(&m->programs, m->graph->shared->syms, m->symbols, m->runnable.n_symbols,
-                              ranges, m->budget, e);
+                              ranges, state, m->budget, e);
     if (p) {
         pthread_mutex_lock(&m->lock);
         m->plan_ms = (double)(clock_ns() - begin) / 1e6;
@@ -205,11 +206,11 @@ int model_run(struct infer_model *m, struct value *const *in, struct value *out,
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&m->lock);
-    struct plan *p = find_plan(m, numbers);
+    struct plan *p = find_plan(m, numbers, state != NULL);
     m->runs++;
     pthread_mutex_unlock(&m->lock);
     if (!p)
-        p = plan_for(m, numbers, false, e);
+        p = plan_for(m, numbers, false, state != NULL, e);
     if (!p)
         return e->code;
     rc = run_planned(m, p, numbers, in, out, &o, e);
@@ -220,7 +221,7 @@ int model_run(struct infer_model *m, struct value *const *in, struct value *out,
         err_clear(e);
         for (int i = 0; i < m->n_outputs; i++)
             value_clear(&out[i]); /* the first outputs may have been made */
-        p = plan_for(m, numbers, true, e);
+        p = plan_for(m, numbers, true, state != NULL, e);
         rc = p ? run_planned(m, p, numbers, in, out, &o, e) : e->code;
         plan_unref(p);
         if (rc < 0 && rc != ERR_INPUT)

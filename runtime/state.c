@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "graph/attrs.h"
-#include "ops/append.h"
 #include "runtime/model.h"
 
 enum { ROOM_MIN = 16 };
@@ -83,14 +82,16 @@ static int pair_fault(const struct infer_state_pair *p, const char *why, struct 
                    why);
 }
 
-/* Does the model's own Append make the pair's present, on the host and straight from its past? */
+/* Will Append offer the pair's present to a state? */
 static bool pair_appends(const struct infer_model *m, const struct pair *p)
 {
-    const struct graph_value *past = m->graph->inputs[p->in], *present = m->graph->outputs[p->out];
-    const struct node *n = present->producer;
-    if (!n || n->op != &op_append || n->device != DEVICE_CPU || n->in[0] != past)
+    if (m->programs.n == 0)
         return false;
-    const struct attrs_concat *a = n->attrs;
+    const struct program *main = m->programs.list[0];
+    const struct slot *s = &main->slots[main->outputs[p->out]];
+    if (s->present != p->out || s->past != p->in)
+        return false;
+    const struct attrs_concat *a = s->value->producer->attrs;
     return (a->axis < 0 ? a->axis + p->rank : a->axis) == p->axis;
 }
 

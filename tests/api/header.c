@@ -4,9 +4,7 @@
 
 #include "infer.h"
 
-int header_only(void);
-
-int header_only(void)
+int main(void)
 {
     struct infer_load_options load = {sizeof load};
     struct infer_run_options run = {sizeof run};

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -121,7 +122,11 @@ static void confined(void)
 {
     layout();
     common_rules();
-    CHECK(beneath("stays", false, "g") && beneath("sub/../f", false, "f"));
+    /* An emulator may lack the call, and the walk without it refuses more: see below. */
+    if (syscall(SYS_openat2, AT_FDCWD, "in", NULL, 0) < 0 && errno == ENOSYS)
+        unit_skip("no openat2 here");
+    else
+        CHECK(beneath("stays", false, "g") && beneath("sub/../f", false, "f"));
     struct file *f = file_open_beneath(NULL, NULL, "in/f", false, true, NULL);
     CHECK(reads(f, "f"));
     f = file_open_beneath(NULL, "", "in/f", false, true, NULL);
