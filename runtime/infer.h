@@ -242,7 +242,13 @@ INFER_API void infer_trace_free(struct infer_trace *t);
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
-/* Past and present: output `present` of one run becomes input `past` of the next, growing along `axis`. */
+/* What one run leaves for the next: output `present` becomes input `past`, growing along `axis`. Where the
+ * model joins past and new rows itself (present = Concat(past, new)), the state has room for more rows and a
+ * run writes the new ones behind those that are there; anything else that a model does is taken over as it
+ * is. Either way a run gives the bits that passing past and present by hand gives, and a run that fails
+ * leaves its state as it was. A state belongs to one thread at a time and serves one run at a time
+ * (INFER_E_USAGE otherwise); different states, forks of one another too, may be used by any number of
+ * threads at once. A state may outlive its model, but then only be saved, forked, truncated and freed. */
 struct infer_state_pair {
     const char *past, *present;
     int axis;
@@ -250,15 +256,19 @@ struct infer_state_pair {
 /* Pairs of a model by the names that exporters give (past_key_values.N.key and present.N.key, past_N and
  * present_N, ...): their number; the first `max` go to pairs (names owned by the model). */
 INFER_API int infer_model_find_state(const struct infer_model *m, struct infer_state_pair *pairs, int max);
-/* An empty state for `batch` rows: every past has length 0 along its axis. */
+/* An empty state for `batch` rows: every past has length 0 along its axis, and `batch` where its dims are
+ * symbols. Pairs are of tensors that are no strings; no input or output is in two of them. */
 INFER_API struct infer_state *infer_state_new(struct infer_model *m, const struct infer_state_pair *pairs,
                                               int n, int64_t batch, struct infer_error *e);
+/* The length along the axis, of the shortest pair if they differ. */
 INFER_API int64_t infer_state_length(const struct infer_state *s);
-/* Keep the first `length` entries along the axis. */
+/* Keep the first `length` entries along the axis; nothing moves. */
 INFER_API int infer_state_truncate(struct infer_state *s, int64_t length, struct infer_error *e);
-/* A second state with the same contents; later runs of either do not touch the other. */
+/* A second state with the same contents; later runs of either do not touch the other. Contents are shared
+ * until one of them runs. */
 INFER_API struct infer_state *infer_state_fork(const struct infer_state *s, struct infer_error *e);
-/* To and from a file; loading checks that the pairs fit the model. */
+/* To and from a file (written as a whole or not at all). Loading checks that the pairs fit the model: one
+ * with ports of the same names and types. INFER_E_INPUT: the file is no state or does not fit. */
 INFER_API int infer_state_save(const struct infer_state *s, const char *path, struct infer_error *e);
 INFER_API struct infer_state *infer_state_load(struct infer_model *m, const char *path,
                                                struct infer_error *e);

@@ -11,23 +11,28 @@
 #define TOL 24
 #define FLOATS "f32 f64 f16 bf16"
 
-/* n numbers at a stride, normalised; returns 1 / deviation and the mean. */
-static double statistics(const double *x, int64_t n, double epsilon, bool about_zero, double *mean)
+struct statistics {
+    double mean, size, inverse; /* size: the mean magnitude; inverse: of the deviation */
+};
+
+static struct statistics statistics_of(const double *x, int64_t n, double epsilon, bool about_zero)
 {
-    double sum = 0, squares = 0;
-    for (int64_t i = 0; i < n && !about_zero; i++)
+    double sum = 0, squares = 0, all = 0;
+    for (int64_t i = 0; i < n && !about_zero; i++) {
         sum += x[i];
-    *mean = about_zero ? 0 : sum / (double)n;
+        all += fabs(x[i]);
+    }
+    double mean = sum / (double)n;
     for (int64_t i = 0; i < n; i++)
-        squares += (x[i] - *mean) * (x[i] - *mean);
-    return 1 / sqrt(squares / (double)n + epsilon);
+        squares += (x[i] - mean) * (x[i] - mean);
+    return (struct statistics){mean, all / (double)n, 1 / sqrt(squares / (double)n + epsilon)};
 }
 
 /* y = (x - mean) * inverse * w + b, with the size of what was added up. */
-static void put(struct op_tensor *y, int64_t i, double x, double mean, double inverse, double w, double b)
+static void put(struct op_tensor *y, int64_t i, double x, struct statistics s, double w, double b)
 {
-    y->v[i] = (x - mean) * inverse * w + b;
-    y->scale[i] = (fabs(x) + fabs(mean)) * inverse * fabs(w) + fabs(b);
+    y->v[i] = (x - s.mean) * s.inverse * w + b;
+    y->scale[i] = (fabs(x) + s.size) * s.inverse * fabs(w) + fabs(b);
 }
 
 static void layer_norm(struct op_run *r)
@@ -42,21 +47,21 @@ static void layer_norm(struct op_run *r)
     for (int k = 0; k < x->rank; k++)
         dims[k] = k < axis ? x->dims[k] : 1;
     for (int o = 1; o < r->n_out; o++)
-        op_scale(op_out(r, o, x->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, x->rank, dims));
+        op_scale(op_out(r, o, DTYPE_F32, x->rank, dims)); /* the type of stash_type */
     for (int64_t i = 0; i < rows; i++) {
-        double mean, inverse = statistics(x->v + i * n, n, op_float(r, "epsilon", 1e-5f), rms, &mean);
+        struct statistics s = statistics_of(x->v + i * n, n, op_float(r, "epsilon", 1e-5f), rms);
         for (int64_t k = 0; k < n; k++) {
             op_unravel(i * n + k, x->dims, x->rank, index);
             double w = r->in[1].v[op_place(&r->in[1], index, x->rank)];
             double b = op_has(r, 2) ? r->in[2].v[op_place(&r->in[2], index, x->rank)] : 0;
-            put(y, i * n + k, x->v[i * n + k], mean, inverse, w, b);
+            put(y, i * n + k, x->v[i * n + k], s, w, b);
         }
         if (r->n_out > 1) {
-            r->out[1].v[i] = rms ? inverse : mean;
-            r->out[1].scale[i] = rms ? inverse : 1;
+            r->out[1].v[i] = rms ? s.inverse : s.mean;
+            r->out[1].scale[i] = rms ? s.inverse : s.size;
         }
         if (r->n_out > 2)
-            r->out[2].v[i] = r->out[2].scale[i] = inverse;
+            r->out[2].v[i] = r->out[2].scale[i] = s.inverse;
     }
 }
 
@@ -68,8 +73,8 @@ static void batch_norm(struct op_run *r)
     op_scale(y);
     for (int64_t i = 0; i < y->n; i++) {
         int64_t k = i / inner % c;
-        double inverse = 1 / sqrt(r->in[4].v[k] + op_float(r, "epsilon", 1e-5f));
-        put(y, i, x->v[i], r->in[3].v[k], inverse, r->in[1].v[k], r->in[2].v[k]);
+        double mean = r->in[3].v[k], inverse = 1 / sqrt(r->in[4].v[k] + op_float(r, "epsilon", 1e-5f));
+        put(y, i, x->v[i], (struct statistics){mean, fabs(mean), inverse}, r->in[1].v[k], r->in[2].v[k]);
     }
 }
 
@@ -82,10 +87,10 @@ static void group_norm(struct op_run *r)
     int64_t n = c / groups * inner;
     op_scale(y);
     for (int64_t g = 0; g < x->dims[0] * groups; g++) {
-        double mean, inverse = statistics(x->v + g * n, n, op_float(r, "epsilon", 1e-5f), false, &mean);
+        struct statistics s = statistics_of(x->v + g * n, n, op_float(r, "epsilon", 1e-5f), false);
         for (int64_t i = 0; i < n; i++) {
             int64_t k = (g * n + i) / inner % c;
-            put(y, g * n + i, x->v[g * n + i], mean, inverse, r->in[1].v[k], r->in[2].v[k]);
+            put(y, g * n + i, x->v[g * n + i], s, r->in[1].v[k], r->in[2].v[k]);
         }
     }
 }

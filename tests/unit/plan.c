@@ -194,8 +194,7 @@ static void unbounded(void)
     struct range range = {1, INT64_MAX};
     CHECK(graph_infer(g, &e) == 0 && programs_build(&all, g, NULL, &e) == 0);
     struct plan *plan =
-        plan_new(&all, g->shared->syms, &all.list[0]->binds[0].symbol, 1, &range, false, NULL,
-                                 &e);
+        plan_new(&all, g->shared->syms, &all.list[0]->binds[0].symbol, 1, &range, false, NULL, &e);
     CHECK(plan && plan->arena_bytes[0] == 0);
     plan_unref(plan);
     programs_clear(&all);
