@@ -63,13 +63,6 @@ static enum conv_path path_pick(const struct conv_shape *s)
                : CONV_GEMM;
 }
 
-/* Packed rows of patches: longer K is cut, so that some panels stay in the second cache. */
-static size_t k_block_pick(size_t k)
-{
-    enum { WHOLE = 1024, BLOCK = 768 };
-    return k <= WHOLE ? k : divide_up(k, divide_up(k, BLOCK));
-}
-
 static double target_pick(const struct conv_f32 *c, double work, double lo, double hi)
 {
     const double scale = c->kernel->level == CPU_C ? 0.2 : 1;
@@ -152,7 +145,7 @@ bool conv_f32_init(struct conv_f32 *c, const struct conv_shape *s)
         if (!gemm_f32_packed_a_size(c->kernel, c->group_rows, c->k, &c->group_weights) ||
             !fits((int64_t)c->k, c->kernel->nr, 1, 1))
             return false;
-        c->k_block = k_block_pick(c->k);
+        c->k_block = gemm_f32_k_block(c->k);
         gemm_tasks_pick(c);
         c->task_count =
             (size_t)s->batch * (size_t)s->groups * c->row_count * c->pixel_count;
@@ -221,7 +214,7 @@ size_t conv_f32_scratch(const struct conv_f32 *c)
     }
     /* A whole panel where the sums cannot wait in y. */
     const size_t nr = c->kernel->nr;
-    return most(c->k_block * divide_up(c->pixel_block, nr), c->k) * nr;
+    return c->k_block * divide_up(c->pixel_block, nr) * nr;
 }
 
 struct gemm_task {
@@ -257,7 +250,7 @@ static void patches_run(const struct gemm_task *task, size_t p, size_t k, size_t
     }
     struct gemm_f32_tile t = {
         .b = scratch, .a_row = 1, .a_k = r, .b_k = nr, .b_panel = nr * k,
-        .c_row = c->out_pixels, .k = k, .n = to - from, .resume = p > 0,
+        .c_row = c->out_pixels, .k = k, .n = to - from, .accumulate = p > 0,
         .epilogue = p + k == c->k ? &task->epilogue : NULL, .col = from,
     };
     for (size_t row = task->row_from; row < task->row_to; row += r) {
@@ -293,12 +286,6 @@ static void gemm_task_run(const struct conv_f32 *c, const struct conv_f32_args *
         .row_to = least((row + 1) * c->row_block, c->group_rows),
     };
 
-    if (args->add == args->y && c->k > c->k_block) {
-        /* y still holds the summand: whole chains, a panel at a time. */
-        for (size_t at = from; at < to; at += c->kernel->nr)
-            patches_run(&task, 0, c->k, at, least(at + c->kernel->nr, to), scratch);
-        return;
-    }
     size_t p = 0;
     do {
         const size_t k = least(c->k_block, c->k - p);

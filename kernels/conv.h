@@ -13,8 +13,7 @@
  * follow from the weights' shape and the level alone.
  *
  * Who calls. conv_f32_init() is cheap (no memory): call it whenever the dims are known. x, y and
- * add are contiguous; nothing outside of them is touched; y overlaps no input but `add`, which may
- * be y itself. Any thread may run any task, with a scratch of its own.
+ * add are contiguous; nothing outside of them is touched; y overlaps no input. Any thread may run any task, with a scratch of its own.
  */
 #pragma once
 

@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include "kernels/x86/gemm.h"
+#elif defined(__aarch64__)
+#include "kernels/arm/gemm.h"
 #endif
 
 enum { C_MR = 4, C_NR = 8 };
@@ -57,9 +59,6 @@ static void gemm_f32_c(const struct gemm_f32_tile *t)
         const float *b = t->b + col / C_NR * t->b_panel;
         float sum[C_MR][C_NR] = {{0}};
 
-        if (t->resume)
-            for (unsigned i = 0; i < t->m; i++)
-                memcpy(sum[i], t->c + i * t->c_row + col, width * sizeof(float));
         if (t->m == C_MR && width == C_NR) {
             sum_whole(t, b, sum);
         } else {
@@ -68,6 +67,9 @@ static void gemm_f32_c(const struct gemm_f32_tile *t)
                     for (unsigned j = 0; j < width; j++)
                         sum[i][j] += t->a[i * t->a_row + p * t->a_k] * b[p * t->b_k + j];
         }
+        for (unsigned i = 0; i < t->m && t->accumulate; i++)
+            for (unsigned j = 0; j < width; j++)
+                sum[i][j] += t->c[i * t->c_row + col + j];
         for (unsigned i = 0; i < t->m; i++)
             for (unsigned j = 0; j < width; j++)
                 t->c[i * t->c_row + col + j] =
@@ -99,6 +101,9 @@ const struct gemm_f32_kernel gemm_f32_kernels[] = {
      .peak = gemm_peak_avx2},
     {.name = "14x32", .level = CPU_AVX512, .mr = 14, .nr = 32, .fn = gemm_f32_avx512,
      .peak = gemm_peak_avx512},
+#elif defined(__aarch64__)
+    {.name = "8x12", .level = CPU_NEON, .mr = 8, .nr = 12, .fn = gemm_f32_neon,
+     .peak = gemm_peak_neon},
 #endif
 };
 const unsigned gemm_f32_kernel_count = sizeof(gemm_f32_kernels) / sizeof(gemm_f32_kernels[0]);
@@ -142,10 +147,15 @@ static void strip_pack(const float *from, size_t k_step, size_t n_step, size_t k
 
     for (size_t p = 0; p < k; p += BLOCK) {
         const size_t end = least(p + BLOCK, k);
-        if (n_step == 1 && width % 8 == 0) {
-            for (size_t q = p; q < end; q++)
-                for (size_t j = 0; j < width; j += 8)
-                    memcpy(to + q * row + j, from + q * k_step + j, 8 * sizeof(float));
+        if (n_step == 1 && width % 4 == 0) {
+            for (size_t q = p; q < end; q++) {
+                const float *line = from + q * k_step;
+                float *out = to + q * row;
+                for (size_t j = 0; j < width / 8 * 8; j += 8)
+                    memcpy(out + j, line + j, 8 * sizeof(float));
+                if (width % 8)
+                    memcpy(out + width - 4, line + width - 4, 4 * sizeof(float));
+            }
         } else {
             for (size_t j = 0; j < width; j++)
                 for (size_t q = p; q < end; q++)
@@ -194,12 +204,12 @@ void gemm_f32_pack_a(const struct gemm_f32_kernel *kernel, const float *a, size_
     }
 }
 
-/* Longer K is cut into equal blocks, so that a block of B and the rows of A over it stay in the
- * second cache; the chains go on from C. */
-static size_t k_block(size_t k)
+/* Longer K is cut into equal blocks, whose sums are added: errors grow with the block, not with K, and a
+ * block of B and the rows of A over it stay in the second cache. */
+size_t gemm_f32_k_block(size_t k)
 {
-    enum { WHOLE = 1024, BLOCK = 768 };
-    return k <= WHOLE ? k : divide_up(k, divide_up(k, BLOCK));
+    enum { BLOCK = 256 };
+    return k <= BLOCK ? k : divide_up(k, divide_up(k, BLOCK));
 }
 
 /* A product of few rows is the reading of B: about a megabyte a task, whole runs of the panels that
@@ -244,7 +254,7 @@ enum { ROWS = 112, PAD = 16 };
 
 size_t gemm_f32_scratch(const struct gemm_f32_kernel *kernel, size_t k)
 {
-    const size_t block = k_block(k);
+    const size_t block = gemm_f32_k_block(k);
     return block * kernel->nr + (size_t)ROWS * (block + PAD);
 }
 
@@ -261,16 +271,15 @@ static void block_run(const struct gemm_f32 *g, struct gemm_f32_tile t, size_t p
                       size_t i1, size_t j0, size_t j1, float *scratch)
 {
     const size_t r = gemm_f32_panel_rows(g->kernel, g->m), nr = g->kernel->nr;
-    const bool copies = t.k <= k_block(g->k);
     /* A panel of a plain B lies in rows far apart: worth a copy where enough tiles read it. */
-    const bool copy_b = copies && !g->b_packed && i1 - i0 > 8 * r;
+    const bool copy_b = !g->b_packed && i1 - i0 > 8 * r;
     /* One tile of rows reads each panel once: the kernel may as well take them several at once. */
     const size_t step = i1 - i0 <= r ? j1 - j0 : nr;
     const float *a = g->a + (g->a_packed ? i0 * g->k : i0 * g->a_row) + p * t.a_k;
     size_t tile_step = g->a_packed ? r * g->k : r * g->a_row;
 
-    if (copies && copy_pays_a(g, t.k, i1 - i0, j1 - j0)) {
-        float *copy = scratch + k_block(g->k) * nr;
+    if (copy_pays_a(g, t.k, i1 - i0, j1 - j0)) {
+        float *copy = scratch + gemm_f32_k_block(g->k) * nr;
         t.a_row = t.k + PAD;
         tile_step = r * t.a_row;
         for (size_t i = i0; i < i1; i++)
@@ -304,8 +313,9 @@ void gemm_f32_run(const struct gemm_f32 *g, const struct gemm_tasks *tasks, size
     const size_t rows = ROWS / r * r;
     const size_t i0 = m_index * tasks->m_block, i1 = least(i0 + tasks->m_block, g->m);
     const size_t j0 = n_index * tasks->n_block, j1 = least(j0 + tasks->n_block, g->n);
-    /* Where `add` is C itself, C cannot hold sums in between. */
-    const size_t block = g->epilogue.add == g->c ? g->k : k_block(g->k);
+    const size_t block = gemm_f32_k_block(g->k);
+    /* Few rows read each panel once: all of it before the next ones. */
+    const size_t width = i1 - i0 <= r ? 4 * nr : j1 - j0;
     struct gemm_f32_tile t = {
         .a_row = g->a_packed ? 1 : g->a_row,
         .a_k = g->a_packed ? r : g->a_k,
@@ -314,13 +324,15 @@ void gemm_f32_run(const struct gemm_f32 *g, const struct gemm_tasks *tasks, size
         .c_row = g->c_row,
     };
 
-    size_t p = 0;
-    do {
-        t.k = least(block, g->k - p);
-        t.resume = p > 0;
-        t.epilogue = p + t.k == g->k ? &g->epilogue : NULL;
-        for (size_t i = i0; i < i1; i += rows)
-            block_run(g, t, p, i, least(i + rows, i1), j0, j1, scratch);
-        p += t.k;
-    } while (p < g->k);
+    for (size_t j = j0; j < j1; j += width) {
+        size_t p = 0;
+        do {
+            t.k = least(block, g->k - p);
+            t.accumulate = p > 0;
+            t.epilogue = p + t.k == g->k ? &g->epilogue : NULL;
+            for (size_t i = i0; i < i1; i += rows)
+                block_run(g, t, p, i, least(i + rows, i1), j, least(j + width, j1), scratch);
+            p += t.k;
+        } while (p < g->k);
+    }
 }

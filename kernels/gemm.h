@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* C = clip(alpha * (A x B) + bias + beta * add): products of matrices.
  *
- * What is computed. Every element of C is one chain of fused multiply-adds over k = 0 .. K-1, from
- * zero, in this order, at every level (row 0, plain C, rounds the products as well), whatever the
- * tile, the task, the panel or the packing that it falls into: vector lanes run along N only, and
- * where K is cut into blocks the chain goes on from the stored sum. So a row alone equals the same
- * row in any batch, bit for bit. Then, each step rounded once: times alpha, plus bias, plus beta *
- * add (fused as the chain is), max with lo, min with hi; NaN stays NaN through the clip. K = 0
- * gives zeros before the epilogue; M = 0 or N = 0 touches nothing.
+ * What is computed. K is cut into equal blocks of at most 256 (gemm_f32_k_block). Within a block every
+ * element of C is one chain of fused multiply-adds over k, from zero, in order (row 0, plain C, rounds the
+ * products as well); the blocks' sums are added in order. That is so at every level, whatever the tile, the
+ * task, the panel or the packing that it falls into: vector lanes run along N only. So a row alone equals
+ * the same row in any batch, bit for bit. Then, each step rounded once: times alpha, plus bias, plus beta *
+ * add (fused as the chain is), max with lo, min with hi; NaN stays NaN through the clip. K = 0 gives zeros
+ * before the epilogue; M = 0 or N = 0 touches nothing.
  *
- * Memory. No alignment is required beyond that of float. Nothing outside of the stated rows and
- * columns is read or written, except that packed buffers have the stated size. C overlaps no input
- * but `add`, which may be C itself (slower for K above 1024). Scratch and packed buffers are the
- * caller's; 64-byte alignment makes them faster.
+ * Memory. No alignment is required beyond that of float. Nothing outside of the stated rows and columns is
+ * read or written, except that packed buffers have the stated size. C overlaps no input. Scratch and packed
+ * buffers are the caller's; 64-byte alignment makes them faster.
  *
  * Who calls. Operators make struct gemm_f32 once a run, ask for tasks, and run each task on any
  * thread with a scratch of its own. All functions are pure but for their outputs; any thread.
@@ -43,7 +42,7 @@ struct gemm_epilogue {
  *   B lies in panels of nr columns: B[p][j] = b[j / nr * b_panel + p * b_k + j % nr]; the last
  *   panel may be narrower: columns from n on are neither read nor written
  *   C[i][j] = c[i * c_row + j]
- * resume: the chains go on from the sums in C instead of zero. epilogue: NULL stores the bare sums;
+ * accumulate: the sums are added to what C holds. epilogue: NULL stores the bare sums;
  * row and col are the tile's place in the epilogue's vectors. k may be 0. */
 struct gemm_f32_tile {
     const float *a, *b;
@@ -51,7 +50,7 @@ struct gemm_f32_tile {
     size_t a_row, a_k, b_k, b_panel, c_row;
     size_t k, n;
     unsigned m;
-    bool resume;
+    bool accumulate;
     const struct gemm_epilogue *epilogue;
     size_t row, col;
 };
@@ -111,6 +110,9 @@ struct gemm_tasks {
 };
 struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m, size_t n,
                                  size_t k);
+
+/* The K of one chain: long K is cut by this rule, which follows from K alone. */
+size_t gemm_f32_k_block(size_t k);
 
 /* Floats of scratch that one task needs, at most, for this K: the same for every M and N. */
 size_t gemm_f32_scratch(const struct gemm_f32_kernel *kernel, size_t k);

@@ -506,7 +506,7 @@ static void multiply(const struct gemm_f32_kernel *g, const float *a, int64_t a_
 {
     struct gemm_f32_tile t = {.b = b, .a_row = (size_t)a_row, .a_k = 1, .b_k = (size_t)b_k,
                               .b_panel = g->nr, .c_row = (size_t)c_row, .k = (size_t)k, .n = (size_t)n,
-                              .resume = resume};
+                              .accumulate = resume};
     for (int64_t i = 0; i < m && n > 0; i += g->mr) {
         t.a = a + i * a_row;
         t.c = c + i * c_row;

@@ -311,4 +311,3 @@ void infer_model_free(struct infer_model *m)
     pthread_mutex_destroy(&m->lock);
     mem_free(m);
 }
-

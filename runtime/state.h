@@ -54,6 +54,11 @@ struct infer_state *state_alloc(const struct infer_model *m, const struct infer_
 /* Storage for rows of these dims and `capacity` of them; dims are copied, nothing is written. */
 int rows_make(struct rows *r, const struct pair *p, const int64_t *dims, int64_t capacity,
               struct budget *b, struct err *e) WARN_UNUSED;
+/* Runs of rows that follow each other without a gap, and bytes of one row. */
+void rows_shape(const struct rows *r, const struct pair *p, size_t *runs, size_t *row);
+/* Room for `length` rows in a buffer that no fork sees. */
+int rows_reserve(struct rows *r, const struct pair *p, int64_t length, struct budget *b,
+                 struct err *e) WARN_UNUSED;
 /* Copy all rows to or from `flat`, where they lie without gaps. Returns their bytes; flat NULL: only that. */
 size_t rows_export(const struct rows *r, const struct pair *p, void *flat);
 size_t rows_import(struct rows *r, const struct pair *p, const void *flat);

@@ -93,10 +93,6 @@ INLINE void tile_run(const struct gemm_f32_tile *t, size_t col, const unsigned m
     UNROLL for (unsigned i = 0; i < m; i++)
         UNROLL for (unsigned v = 0; v < vectors; v++)
             sum[i][v] = _mm256_setzero_ps();
-    if (t->resume)
-        UNROLL for (unsigned i = 0; i < m; i++)
-            UNROLL for (unsigned v = 0; v < vectors; v++)
-                sum[i][v] = load(c + i * t->c_row + v * LANES, whole || v + 1 < vectors, tail);
     for (size_t k = t->k; k > 0; k--) {
         __m256 row[8];
         UNROLL for (unsigned v = 0; v < vectors; v++) {
@@ -114,6 +110,10 @@ INLINE void tile_run(const struct gemm_f32_tile *t, size_t col, const unsigned m
         UNROLL for (unsigned g = 0; g < (m + 2) / 3; g++)
             a[g] += a_k;
     }
+    if (t->accumulate)
+        UNROLL for (unsigned i = 0; i < m; i++)
+            UNROLL for (unsigned v = 0; v < vectors; v++)
+                sum[i][v] += load(c + i * t->c_row + v * LANES, whole || v + 1 < vectors, tail);
     if (t->epilogue)
         finish(t, sum, col, m, vectors, whole, tail);
     UNROLL for (unsigned i = 0; i < m; i++) {

@@ -89,11 +89,6 @@ INLINE void tile_run(const struct gemm_f32_tile *t, size_t col, const unsigned m
     UNROLL for (unsigned i = 0; i < m; i++)
         UNROLL for (unsigned v = 0; v < vectors; v++)
             sum[i][v] = _mm512_setzero_ps();
-    if (t->resume)
-        UNROLL for (unsigned i = 0; i < m; i++)
-            UNROLL for (unsigned v = 0; v < vectors; v++)
-                sum[i][v] = _mm512_maskz_loadu_ps(v + 1 < vectors ? 0xffff : tail,
-                                                  c + i * t->c_row + v * LANES);
     for (size_t k = t->k; k > 0; k--) {
         __m512 row[8];
         UNROLL for (unsigned v = 0; v < vectors; v++) {
@@ -111,6 +106,11 @@ INLINE void tile_run(const struct gemm_f32_tile *t, size_t col, const unsigned m
         UNROLL for (unsigned g = 0; g < (m + 2) / 3; g++)
             a[g] += a_k;
     }
+    if (t->accumulate)
+        UNROLL for (unsigned i = 0; i < m; i++)
+            UNROLL for (unsigned v = 0; v < vectors; v++)
+                sum[i][v] += _mm512_maskz_loadu_ps(v + 1 < vectors ? 0xffff : tail,
+                                                   c + i * t->c_row + v * LANES);
     if (t->epilogue)
         finish(t, sum, col, m, vectors, tail);
     UNROLL for (unsigned i = 0; i < m; i++)

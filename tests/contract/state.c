@@ -12,12 +12,13 @@
 
 enum { ROWS = 2, STEPS = 6, LONG = 20, FORKS = 4, PAIRS_MAX = 64 };
 
-/* The small model with a cache. Without the pass, its present is made as a value and changes hands. */
-static struct infer_model *cache_load(const char *passes)
+/* The small model with a cache. Without the pass, and on a device, its present is made as a value and
+ * changes hands. */
+static struct infer_model *cache_load(const char *passes, const char *device)
 {
     return model_load(tiny_path("cache"),
                       &(struct infer_load_options){.size = sizeof(struct infer_load_options), .threads = 2,
-                                                   .passes = passes});
+                                                   .device = device, .passes = passes});
 }
 
 /* Inputs of one step: `n` new tokens, from the seed. */
@@ -97,9 +98,9 @@ static void free_all(struct infer_value **v, int n)
         infer_value_free(v[i]);
 }
 
-static void decode_with(const char *passes)
+static void decode_with(const char *passes, const char *device)
 {
-    struct infer_model *m = cache_load(passes);
+    struct infer_model *m = cache_load(passes, device);
     struct infer_value *want[STEPS] = {0};
     struct infer_state *s = m ? state_new(m) : NULL;
     if (CHECK(s) && by_hand(m, want, STEPS, 7))
@@ -112,14 +113,15 @@ static void decode_with(const char *passes)
 
 static void prefill_and_decode(void)
 {
-    decode_with(NULL);
-    decode_with("-state");
+    decode_with(NULL, "cpu");
+    decode_with("-state", "cpu");
+    decode_with(NULL, "fake");
 }
 
 /* Two continuations of one prompt do not see each other. */
-static void fork_with(const char *passes)
+static void fork_with(const char *passes, const char *device)
 {
-    struct infer_model *m = cache_load(passes);
+    struct infer_model *m = cache_load(passes, device);
     struct infer_value *want[STEPS] = {0};
     struct infer_state *s = m ? state_new(m) : NULL, *fork = NULL;
     if (CHECK(s) && by_hand(m, want, STEPS, 7)) {
@@ -150,8 +152,9 @@ static void fork_with(const char *passes)
 
 static void fork_and_truncate(void)
 {
-    fork_with(NULL);
-    fork_with("-state");
+    fork_with(NULL, "cpu");
+    fork_with("-state", "cpu");
+    fork_with(NULL, "fake");
 }
 
 /* ---- forks on threads ---- */
@@ -321,6 +324,8 @@ static void wrong_pairs(void)
                                     {"past_key_values.0.value", "present.0.key", 2},
                                     {"past_key_values.0.key", "present.0.value", 2}};
     struct infer_error e = {0};
+    if (!CHECK(m))
+        return;
     CHECK(!infer_state_new(m, p, 2, 1, &e) && e.code == INFER_E_USAGE);
     p[1] = p[2];
     CHECK(!infer_state_new(m, p, 2, 1, &e) && e.code == INFER_E_USAGE);
@@ -329,7 +334,7 @@ static void wrong_pairs(void)
     p[0].axis = 2;
     CHECK(!infer_state_new(m, p, 1, 0, &e) && !infer_state_new(m, p, 0, 1, &e));
     p[0].past = "x";
-    CHECK(!infer_state_new(m, p, 1, 1, NULL) || infer_model_find_input(m, "x") >= 0);
+    CHECK(!infer_state_new(m, p, 1, 1, &e) && e.code == INFER_E_USAGE);
     infer_model_free(m);
 }
 
@@ -401,6 +406,52 @@ static void short_of_memory(void)
     infer_model_free(m);
 }
 
+/* Making, forking, saving and loading: what fails says so and leaves nothing behind. */
+static void life_short_of_memory(void)
+{
+    struct infer_model *m = tiny_load("cache", 1, "cpu");
+    struct infer_state *s = m ? state_new(m) : NULL;
+    struct infer_state_pair pairs[4];
+    char path[] = "/tmp/infer-state-XXXXXX";
+    int fd = mkstemp(path), done = 0;
+    if (CHECK(s && fd >= 0)) {
+        int n = infer_model_find_state(m, pairs, 4);
+        infer_value_free(step(m, s, 5, 7));
+        CHECK(infer_state_save(s, path, NULL) == 0);
+        for (uint64_t i = 1; done < 4 && i < 100; i++) {
+            size_t before = budget_process()->used;
+            struct infer_error e = {0};
+            mem_fail_after(i, true);
+            struct infer_state *made = infer_state_new(m, pairs, n, 1, &e);
+            done = made != NULL;
+            infer_state_free(made);
+            CHECK(made || e.code == INFER_E_MEMORY);
+            mem_fail_after(i, true);
+            made = infer_state_fork(s, &e);
+            done += made != NULL;
+            infer_state_free(made);
+            CHECK(made || e.code == INFER_E_MEMORY);
+            mem_fail_after(i, true);
+            int rc = infer_state_save(s, path, &e);
+            done += rc == 0;
+            CHECK(rc == 0 || rc == INFER_E_MEMORY);
+            mem_fail_after(i, true);
+            made = infer_state_load(m, path, &e);
+            done += made != NULL;
+            infer_state_free(made);
+            CHECK(made || e.code == INFER_E_MEMORY);
+            mem_fail_after(0, false);
+            CHECK(budget_process()->used == before);
+        }
+        CHECK(done == 4);
+    }
+    if (fd >= 0)
+        close(fd);
+    unlink(path);
+    infer_state_free(s);
+    infer_model_free(m);
+}
+
 /* ---- a whole model ---- */
 
 /* One step by hand and one with the state; the presents become the pasts. */
@@ -464,6 +515,6 @@ static void whole_model(void)
 static const struct unit_test tests[] = {
     TEST(prefill_and_decode), TEST(fork_and_truncate), TEST(forks_on_threads), TEST(save_and_load),
     TEST(hostile_files),      TEST(outlives_model),    TEST(wrong_pairs),      TEST(failed_run),
-    TEST(short_of_memory),    TEST(whole_model),
+    TEST(short_of_memory),    TEST(life_short_of_memory), TEST(whole_model),
 };
 UNIT_MAIN(tests)

@@ -17,7 +17,7 @@
 /* An integer result in its dtype: modulo 2^bits. */
 static double wrap(enum dtype t, double v)
 {
-    if (!dtype_is_int(t) || dtype_size(t) == 8)
+    if (!dtype_is_int(t) || t == DTYPE_I64 || (t == DTYPE_U64 && v >= 0))
         return v;
     double range = ldexp(1, 8 * (int)dtype_size(t));
     v -= floor(v / range) * range;
@@ -113,7 +113,10 @@ static void binary(struct op_run *r)
 static const struct op_case rows[] = {
     SHAPES("Add", NUMBERS, ""), SHAPES("Sub", NUMBERS, ""), SHAPES("Mul", NUMBERS, ""),
     SHAPES("Div", NUMBERS, ":1:9"), SHAPES("Mod", INTS, ":1:9"),
-    SHAPES("PRelu", FLOATS " i32 i64 u32 u64", ""), SHAPES("Equal", NUMBERS " bool", ""),
+    /* The slope broadcasts to x, not x to the slope. */
+    ONE("PRelu", FLOATS " i32 i64 u32 u64", "T[B,5,7] T[B,5,7]"),
+    ONE("PRelu", FLOATS " i32 i64 u32 u64", "T[B,5,7,3] T[5,1,1]"), ONE("PRelu", FLOATS, "T[B,37] T[]"),
+    SHAPES("Equal", NUMBERS " bool", ""),
     SHAPES("Less", NUMBERS, ""), SHAPES("Greater", NUMBERS, ""), SHAPES("LessOrEqual", NUMBERS, ""),
     SHAPES("GreaterOrEqual", NUMBERS, ""), SHAPES("And", "bool", ""), SHAPES("Or", "bool", ""),
     SHAPES("Xor", "bool", ""), SHAPES("BitwiseAnd", INTS, ""), SHAPES("BitwiseOr", INTS, ""),

@@ -9,6 +9,8 @@
 #include "graph/infer.h"
 #include "runtime/model.h"
 
+enum { NEWEST = 99 }; /* any version after the last */
+
 struct subject {
     struct infer_model *m;
     struct node *node;
@@ -160,7 +162,8 @@ static int build_graph(struct subject *s, const struct op_run *r, uint64_t const
                        struct err *e)
 {
     const struct op_case *c = r->row;
-    const struct op *op = op_find(c->domain ? c->domain : "", c->name, c->opset ? c->opset : 99, NULL);
+    int opset = c->opset ? c->opset : NEWEST;
+    const struct op *op = op_find(c->domain ? c->domain : "", c->name, opset, NULL);
     struct graph_value *in[OP_ENDS];
     struct graph *g = s->m->graph;
     if (!op)
@@ -170,8 +173,7 @@ static int build_graph(struct subject *s, const struct op_run *r, uint64_t const
     if (!n)
         return e->code;
     s->node = n;
-    if (c->opset)
-        node_set_opset(n, c->opset);
+    node_set_opset(n, opset);
     rc = set_attrs(n, c->attrs, e);
     for (int i = 0; i < r->n_in && rc == 0; i++)
         rc = node_set_in(n, i, in[i], e);
