@@ -656,7 +656,7 @@ static int64_t attention_tasks(const struct call *c)
 static size_t attention_scratch(const struct call *c, size_t *per_member)
 {
     struct problem p = problem_of(c);
-    struct room r;
+    struct room r = {0};
     *per_member = p.wide ? room_doubles(&p) * sizeof(double)
                          : room_floats(&p, gemm_f32_pick(), &r, NULL) * sizeof(float);
     return 0;
@@ -668,7 +668,7 @@ static void run_block(const struct problem *p, int64_t task, void *scratch)
     int64_t m = p->group * p->rows - first < p->block ? p->group * p->rows - first : p->block;
     int64_t batch = head / p->kv_heads, kv_head = head % p->kv_heads;
     const struct gemm_f32_kernel *g = gemm_f32_pick();
-    struct room r;
+    struct room r = {0};
     for (int64_t i = 0; i < m && p->wide; i++)
         attend_f64(p, place_of(p, batch, kv_head, first + i), scratch);
     if (p->wide)

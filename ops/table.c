@@ -61,8 +61,11 @@ const struct op *op_find(const char *domain, const char *name, int opset, int *n
         const struct op *op = rows[slots[h] - 1];
         if (strcmp(op->name, name) != 0 || strcmp(op->domain, domain) != 0)
             continue;
-        if (opset >= op->since && (op->until == 0 || opset <= op->until))
+        if (opset >= op->since && (op->until == 0 || opset <= op->until)) {
+            if (newer)
+                *newer = 0;
             return op;
+        }
         if (newer && (*newer == 0 || op->since < *newer))
             *newer = op->since;
     }
