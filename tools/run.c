@@ -380,20 +380,9 @@ static int check_settings(struct settings *s, struct compare *c, struct err *e)
     return 0;
 }
 
-static int work(struct settings *s, const char *path, struct err *e)
+static struct infer_model *load(const struct settings *s, const char *path, struct err *e)
 {
-    struct compare c;
     struct infer_error inner = {0};
-    int rc = check_settings(s, &c, e);
-    if (rc < 0)
-        return rc;
-    if (s->list)
-        return list_rows(s->list, e);
-    if (!path)
-        return err_set(e, ERR_USAGE, "expected a model: %s", usage);
-    struct stat st;
-    if (s->test && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return err_set(e, ERR_USAGE, "'%.200s' is a folder: expected a model file before --test", path);
     struct infer_load_options o = {.size = sizeof(o), .timeout_ms = (int)s->timeout, .check = s->check};
     bool terminal = isatty(STDERR_FILENO) && !s->quiet;
     if (terminal)
@@ -402,7 +391,64 @@ static int work(struct settings *s, const char *path, struct err *e)
     if (terminal)
         fprintf(stderr, "\r\033[K");
     if (!m)
-        return from_infer(&inner, e);
+        from_infer(&inner, e);
+    return m;
+}
+
+/* --test without a model: DIR/model.onnx, and every DIR/x/model.onnx in order of names. */
+static int test_folders(const struct settings *s, const struct compare *c, struct err *e)
+{
+    struct dirent **list;
+    int n = scandir(s->test, &list, NULL, alphasort), models = 0, failed = 0;
+    struct err first = {0};
+    if (n < 0)
+        return err_set(e, ERR_FILE, "cannot read the folder %.300s", s->test);
+    for (int i = 0; i < n; i++) {
+        char folder[4096], path[4200];
+        struct err one = {0};
+        snprintf(folder, sizeof(folder), "%s/%s", s->test, list[i]->d_name);
+        snprintf(path, sizeof(path), "%s/model.onnx", folder);
+        bool wanted = strcmp(list[i]->d_name, "..") != 0 && access(path, F_OK) == 0;
+        free(list[i]);
+        if (!wanted)
+            continue;
+        struct infer_model *m = load(s, path, &one);
+        int rc = m ? run_tests(m, folder, c, (int)s->timeout, s->quiet, &one) : one.code;
+        infer_model_free(m);
+        models++;
+        if (rc < 0 && !s->quiet)
+            printf("%s: %s\n", folder, one.msg);
+        if (rc < 0 && failed++ == 0)
+            first = one;
+    }
+    free(list);
+    if (models == 0)
+        return err_set(e, ERR_USAGE, "expected a model, or a folder of models behind --test");
+    if (!s->quiet)
+        printf("%d models passed, %d failed\n", models - failed, failed);
+    return failed ? err_set(e, (enum err_code)first.code, "%d of %d models failed: %.400s", failed, models,
+                            first.msg)
+                  : 0;
+}
+
+static int work(struct settings *s, const char *path, struct err *e)
+{
+    struct compare c;
+    int rc = check_settings(s, &c, e);
+    if (rc < 0)
+        return rc;
+    if (s->list)
+        return list_rows(s->list, e);
+    if (!path && s->test)
+        return test_folders(s, &c, e);
+    if (!path)
+        return err_set(e, ERR_USAGE, "expected a model: %s", usage);
+    struct stat st;
+    if (s->test && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return err_set(e, ERR_USAGE, "'%.200s' is a folder: expected a model file before --test", path);
+    struct infer_model *m = load(s, path, e);
+    if (!m)
+        return e->code;
     rc = inputs_check_dims(m, &s->how, e);
     if (rc == 0 && s->dot)
         rc = write_dot(m, s->dot, e);
@@ -441,7 +487,7 @@ int main(int argc, char **argv)
         {OPT_FLAG, "json", NULL, "the summary as JSON", &s.json},
         {OPT_FLAG, "quiet", NULL, "no summary", &s.quiet},
         {OPT_HEADING, "", NULL, "Tests"},
-        {OPT_STRING, "test", "DIR", "run DIR/test_data_set_*/ (or DIR itself) and compare", &s.test},
+        {OPT_STRING, "test", "DIR", "run DIR/test_data_set_*/ (or DIR itself) and compare; without MODEL, DIR/*/model.onnx", &s.test},
         {OPT_FLOAT, "rtol", "R", "relative tolerance (1e-3)", &s.rtol},
         {OPT_FLOAT, "atol", "A", "absolute tolerance (1e-5)", &s.atol},
         {OPT_STRING, "compare", "HOW", "element, tensor (relative to the largest) or shape (element)", &s.compare},
