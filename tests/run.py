@@ -330,15 +330,12 @@ def suite_arch(a, count):
     models = arch_data(count)
     if not models:
         return
-    known = listed(ROOT / "tests/models/arch_shape.txt")
     cases = [(f"{g.name} on {device}", [models / f"{g.name}.onnx", "--test", g, "--rtol", "2e-4", "--atol", "1e-6",
-                                        "--compare", "shape" if g.name in known else "tensor", "--device", device], {0})
+                                        "--compare", "tensor", "--device", device], {0})
              for device in ("cpu", "fake") for g in sorted((models / "golden").iterdir())]
     # One at a time: they use all processors themselves.
     one = argparse.Namespace(**{**vars(a), "jobs": 1})
     run_cases(one, count, cases, timeout=300)
-    for name, why in known.items():
-        print(f"NOTE arch: {name}: types and shapes alone are compared: {why}")
 
 
 # ---- sanitizers -----------------------------------------------------------------------------------

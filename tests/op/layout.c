@@ -30,7 +30,7 @@ static void transpose(struct op_run *r)
     {.name = "Transpose", .attrs = attrs_, .in = in_, .types = types_, .ref = transpose}
 
 static const struct op_case transpose_rows[] = {
-    TRANSPOSE(ANY, "", "T[5,7]"), TRANSPOSE(SIZES, "perm=0,2,1", "T[B,19,23]"),
+    TRANSPOSE(ANY, "", "T[5,7]"), TRANSPOSE(SIZES, "", "T[20,20]"), TRANSPOSE(SIZES, "perm=0,2,1", "T[B,19,23]"),
     TRANSPOSE(SIZES, "perm=0,2,3,1", "T[B,5,6,7]"), TRANSPOSE(SIZES, "perm=0,3,1,2", "T[B,6,7,5]"),
     TRANSPOSE(SIZES, "perm=0,2,1,3", "T[B,6,4,8]"), TRANSPOSE("f32", "perm=0,1,2", "f32[B,3,4]"),
     TRANSPOSE("f32", "perm=4,0,3,1,2", "f32[2,3,4,5,3]"), TRANSPOSE("f32", "perm=1,0,2", "f32[5,B,7]"),

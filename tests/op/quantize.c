@@ -80,7 +80,10 @@ static void dynamic(struct op_run *r)
 static const struct op_case rows[] = {
     {.name = "QuantizeLinear", .in = "f32[B,37]:-9:9 f32[]=0.05 T[]=3", .types = "u8 i8 u16 i16", .ref = quantize},
     {.name = "QuantizeLinear", .in = "f32[B,37]:-9:9 f32[]=0.5", .ref = quantize},
-    {.name = "QuantizeLinear", .in = "f32[6]=0.5,1.5,2.5,-0.5,1000,-1000 f32[]=1 T[]=0", .types = "i8 u8", .ref = quantize},
+    {.name = "QuantizeLinear", .in = "f32[6]=0.5,1.5,2.5,-0.5,1000,-1000 f32[]=1 T[]=0", .types = "i8 u8",
+     .ref = quantize},
+    {.name = "QuantizeLinear", .in = "f32[6]=0.5,1.5,2.5,-0.5,1000,-1000 f32[]=1 T[]=3", .types = "i8 u8",
+     .ref = quantize},
     {.name = "QuantizeLinear", .in = "f32[B,4,9]:-9:9 f32[4]=0.05,0.1,0.2,0.3 i8[4]=1,-2,3,0", .ref = quantize},
     {.name = "QuantizeLinear", .in = "f32[B,9]:-9:9 f32[]=0.7 T[]=1", .types = "i4 u4", .ref = quantize},
     {.name = "QuantizeLinear", .in = "f32[B,3]:-9:9 f32[]=0.7", .attrs = "output_dtype=int16", .ref = quantize},
