@@ -14,7 +14,8 @@ static const char *model_path(const char *name)
     return path;
 }
 
-/* ---- values --------------------------------------------------------------------------------------- */
+/* ---- values
+ * --------------------------------------------------------------------------------------- */
 
 static void types(void)
 {
@@ -23,8 +24,9 @@ static void types(void)
         const char *name;
         size_t size;
     } rows[] = {
-        {INFER_FLOAT, "float", 4}, {INFER_INT64, "int64", 8},     {INFER_BOOL, "bool", 1},
-        {INFER_DOUBLE, "double", 8}, {INFER_FLOAT16, "float16", 2}, {INFER_COMPLEX128, "complex128", 16},
+        {INFER_FLOAT, "float", 4},     {INFER_INT64, "int64", 8},
+        {INFER_BOOL, "bool", 1},       {INFER_DOUBLE, "double", 8},
+        {INFER_FLOAT16, "float16", 2}, {INFER_COMPLEX128, "complex128", 16},
         {INFER_UINT8, "uint8", 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -70,7 +72,8 @@ static void wrapped(void)
     static const int64_t dims[] = {2, 3};
     int released = 0;
     struct infer_error e = {0};
-    struct infer_value *v = infer_value_wrap(INFER_FLOAT, 2, dims, mine, sizeof mine, count_release, &released, &e);
+    struct infer_value *v =
+        infer_value_wrap(INFER_FLOAT, 2, dims, mine, sizeof mine, count_release, &released, &e);
     struct infer_value *list = infer_value_sequence(INFER_FLOAT, &e);
     CHECK(v && infer_value_data(v) == mine && released == 0);
     CHECK(list && infer_value_append(list, v, &e) == 0);
@@ -78,8 +81,10 @@ static void wrapped(void)
     CHECK(released == 0); /* the sequence holds it */
     infer_value_free(list);
     CHECK(released == 1);
-    CHECK(!infer_value_wrap(INFER_FLOAT, 2, dims, mine, sizeof mine - 4, NULL, NULL, &e) && e.code == INFER_E_USAGE);
-    CHECK(!infer_value_wrap(INFER_STRING, 2, dims, mine, sizeof mine, NULL, NULL, &e) && e.code < 0);
+    CHECK(!infer_value_wrap(INFER_FLOAT, 2, dims, mine, sizeof mine - 4, NULL, NULL, &e) &&
+          e.code == INFER_E_USAGE);
+    CHECK(!infer_value_wrap(INFER_STRING, 2, dims, mine, sizeof mine, NULL, NULL, &e) &&
+          e.code < 0);
 }
 
 static void strings(void)
@@ -107,7 +112,8 @@ static void sequences(void)
     struct infer_value *wrong = infer_value_new(INFER_INT64, 0, NULL, &e);
     CHECK(s && infer_value_kind(s) == INFER_SEQUENCE && infer_value_count(s) == 0);
     CHECK(none && infer_value_kind(none) == INFER_NONE);
-    CHECK(infer_value_append(s, x, &e) == 0 && infer_value_append(s, x, &e) == 0 && infer_value_count(s) == 2);
+    CHECK(infer_value_append(s, x, &e) == 0 && infer_value_append(s, x, &e) == 0 &&
+          infer_value_count(s) == 2);
     CHECK(infer_value_append(s, wrong, &e) < 0 && infer_value_append(x, x, &e) < 0);
     struct infer_value *item = infer_value_item(s, 1, &e);
     infer_value_free(s);
@@ -132,7 +138,8 @@ static void files(void)
         snprintf(path, sizeof path, "%s/x.%s", folder, ends[i]);
         CHECK(infer_value_write(v, "a name", path, &e) == 0);
         struct infer_value *back = infer_value_read(path, NULL, name, sizeof name, &e);
-        CHECK(back && infer_value_bytes(back) == 24 && memcmp(infer_value_data(back), infer_value_data(v), 24) == 0);
+        CHECK(back && infer_value_bytes(back) == 24 &&
+              memcmp(infer_value_data(back), infer_value_data(v), 24) == 0);
         if (i == 1)
             CHECK(strcmp(name, "a name") == 0);
         infer_value_free(back);
@@ -145,7 +152,8 @@ static void files(void)
     rmdir(folder);
 }
 
-/* ---- models --------------------------------------------------------------------------------------- */
+/* ---- models
+ * --------------------------------------------------------------------------------------- */
 
 static void describe(void)
 {
@@ -157,19 +165,24 @@ static void describe(void)
     }
     CHECK(infer_model_inputs(m) == 1 && infer_model_outputs(m) == 1);
     const struct infer_port *p = infer_model_input(m, 0);
-    CHECK(strcmp(p->name, "x") == 0 && p->kind == INFER_TENSOR && !p->optional && p->type == INFER_FLOAT);
-    CHECK(p->rank == 2 && p->dims[0] == -1 && strcmp(p->symbols[0], "batch") == 0 && p->dims[1] == 8);
+    CHECK(strcmp(p->name, "x") == 0 && p->kind == INFER_TENSOR && !p->optional &&
+          p->type == INFER_FLOAT);
+    CHECK(p->rank == 2 && p->dims[0] == -1 && strcmp(p->symbols[0], "batch") == 0 &&
+          p->dims[1] == 8);
     CHECK(strcmp(p->text, "float[batch,8]") == 0);
     CHECK(!infer_model_input(m, 1) && !infer_model_input(m, -1) && !infer_model_output(m, 1));
     CHECK(infer_model_find_input(m, "x") == 0 && infer_model_find_input(m, "y") == -1);
     CHECK(infer_model_find_output(m, "y") == 0);
     CHECK(strcmp(infer_model_metadata(m, "producer", 0), "infer tests") == 0);
     CHECK(strcmp(infer_model_metadata(m, "author", 0), "a test") == 0);
-    CHECK(strcmp(infer_model_metadata(m, NULL, 0), "author") == 0 && !infer_model_metadata(m, NULL, 1));
-    CHECK(!infer_model_metadata(m, "no such key", 0) && strstr(infer_model_metadata(m, "opset", 0), "17"));
+    CHECK(strcmp(infer_model_metadata(m, NULL, 0), "author") == 0 &&
+          !infer_model_metadata(m, NULL, 1));
+    CHECK(!infer_model_metadata(m, "no such key", 0) &&
+          strstr(infer_model_metadata(m, "opset", 0), "17"));
     struct infer_model_stats st = {.size = sizeof st};
     infer_model_stats(m, &st);
-    CHECK(st.parameters == 8 * 16 + 16 + 12 * 16 + 12 && st.weight_bytes == 4 * st.parameters && st.runs == 0);
+    CHECK(st.parameters == 8 * 16 + 16 + 12 * 16 + 12 && st.weight_bytes == 4 * st.parameters &&
+          st.runs == 0);
     CHECK(st.load_ms > 0);
     infer_model_free(m);
     infer_model_free(NULL);
@@ -181,7 +194,8 @@ static int run_mlp(struct infer_model *m, struct infer_value **out, struct infer
     float ones[24];
     for (int i = 0; i < 24; i++)
         ones[i] = 1;
-    struct infer_value *x = infer_value_wrap(INFER_FLOAT, 2, (const int64_t[]){3, 8}, ones, sizeof ones, NULL, NULL, e);
+    struct infer_value *x =
+        infer_value_wrap(INFER_FLOAT, 2, (const int64_t[]){3, 8}, ones, sizeof ones, NULL, NULL, e);
     int rc = infer_run(m, (const struct infer_value *const[]){x}, 1, out, 1, NULL, e);
     infer_value_free(x);
     return rc;
@@ -193,7 +207,8 @@ static void bound_outputs(void)
     struct infer_model *m = infer_model_load(model_path("mlp"), NULL, &e);
     float mine[36] = {0};
     struct infer_value *free_one = NULL, *bound, *wrong;
-    bound = infer_value_wrap(INFER_FLOAT, 2, (const int64_t[]){3, 12}, mine, sizeof mine, NULL, NULL, &e);
+    bound = infer_value_wrap(INFER_FLOAT, 2, (const int64_t[]){3, 12}, mine, sizeof mine, NULL,
+                             NULL, &e);
     wrong = infer_value_new(INFER_FLOAT, 2, (const int64_t[]){3, 11}, &e);
     struct infer_value *out[1] = {bound};
     if (CHECK(m) && CHECK(run_mlp(m, &free_one, &e) == 0) && CHECK(run_mlp(m, out, &e) == 0)) {
@@ -220,7 +235,8 @@ static void from_memory(void)
     size_t n = f ? fread(bytes, 1, sizeof bytes, f) : 0;
     if (f)
         fclose(f);
-    struct infer_model *m = infer_model_load_memory(bytes, n, NULL, &e), *file = infer_model_load(model_path("mlp"), NULL, &e);
+    struct infer_model *m = infer_model_load_memory(bytes, n, NULL, &e),
+                       *file = infer_model_load(model_path("mlp"), NULL, &e);
     struct infer_value *a = NULL, *b = NULL;
     if (CHECK(m && file) && CHECK(run_mlp(m, &a, &e) == 0) && CHECK(run_mlp(file, &b, &e) == 0))
         CHECK(memcmp(infer_value_data(a), infer_value_data(b), infer_value_bytes(a)) == 0);
@@ -248,7 +264,8 @@ static void in_memory(void)
         puts(e.message);
     infer_model_free(m);
     /* Options of an older caller are shorter; what is beyond their size is not read. */
-    struct infer_load_options old = {.size = offsetof(struct infer_load_options, device), .device = "nonsense"};
+    struct infer_load_options old = {.size = offsetof(struct infer_load_options, device),
+                                     .device = "nonsense"};
     m = infer_model_load(model_path("mlp"), &old, &e);
     CHECK(m);
     infer_model_free(m);
@@ -259,7 +276,9 @@ static void wrong_loads(void)
     static const struct {
         const char *name;
         int code;
-    } rows[] = {{"unsupported", INFER_E_UNSUPPORTED}, {"wrong_graph", INFER_E_MODEL}, {"nothing", INFER_E_FILE}};
+    } rows[] = {{"unsupported", INFER_E_UNSUPPORTED},
+                {"wrong_graph", INFER_E_MODEL},
+                {"nothing", INFER_E_FILE}};
     struct infer_error e = {0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct infer_model *m = infer_model_load(model_path(rows[i].name), NULL, &e);
@@ -290,11 +309,13 @@ static void lists(void)
     CHECK(!infer_list("nonsense", &e) && e.code == INFER_E_USAGE);
     CHECK(infer_set_option("nonsense", "1", &e) == INFER_E_USAGE);
     for (int code = INFER_OK; code >= INFER_E_INTERNAL; code--)
-        CHECK(*infer_code_text(code) && infer_code_exit_status(code) < 7 && infer_code_http_status(code) >= 200);
+        CHECK(*infer_code_text(code) && infer_code_exit_status(code) < 7 &&
+              infer_code_http_status(code) >= 200);
 }
 
 static const struct unit_test tests[] = {
-    TEST(types),   TEST(new_values),    TEST(wrapped),     TEST(strings),   TEST(sequences),   TEST(files),
-    TEST(describe), TEST(bound_outputs), TEST(from_memory), TEST(in_memory), TEST(wrong_loads), TEST(lists),
+    TEST(types),       TEST(new_values), TEST(wrapped),     TEST(strings),
+    TEST(sequences),   TEST(files),      TEST(describe),    TEST(bound_outputs),
+    TEST(from_memory), TEST(in_memory),  TEST(wrong_loads), TEST(lists),
 };
 UNIT_MAIN(tests)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* infer.h alone, first and twice, in strict C11: it must bring what it needs and nothing that clashes. */
+/* infer.h alone, first and twice, in strict C11: it must bring what it needs and nothing that
+ * clashes. */
 #include "infer.h"
 
 #include "infer.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Same bits: a result depends neither on the number of threads nor on the batch around a row, and the fake
- * device computes what the CPU does. On the small models and on every architecture model that is there. */
+/* Same bits: a result depends neither on the number of threads nor on the batch around a row, and
+ * the fake device computes what the CPU does. On the small models and on every architecture model
+ * that is there. */
 #include <dirent.h>
 #include <stdlib.h>
 
@@ -24,7 +25,8 @@ static int batch_axis(const struct infer_port *p)
 }
 
 /* Results of `dims` with so many threads; the model is dropped. */
-static bool run_with(struct job *j, const char *path, const char *dims, int threads, const char *device)
+static bool run_with(struct job *j, const char *path, const char *dims, int threads,
+                     const char *device)
 {
     struct infer_load_options o = {.size = sizeof o, .threads = threads, .device = device};
     struct infer_model *m = model_load(path, &o);
@@ -40,7 +42,8 @@ static bool row_alone(struct infer_model *m, const struct job *all, int64_t row)
     for (int i = 0; i < all->n_in; i++) {
         int axis = batch_axis(infer_model_input(m, i));
         const struct infer_value *v = all->in[i];
-        one.in[i] = axis < 0 ? value_rows(v, 0, 0, infer_value_dims(v)[0]) : value_rows(v, axis, row, 1);
+        one.in[i] =
+            axis < 0 ? value_rows(v, 0, 0, infer_value_dims(v)[0]) : value_rows(v, axis, row, 1);
     }
     bool same = CHECK(job_ok(&one));
     for (int i = 0; i < all->n_out && same; i++) {

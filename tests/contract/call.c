@@ -20,7 +20,8 @@ static void symbols_disagree(void)
     infer_model_free(m);
 }
 
-static void expect_input_error(const char *name, const char *input, struct infer_value *v, const char *in_message)
+static void expect_input_error(const char *name, const char *input, struct infer_value *v,
+                               const char *in_message)
 {
     struct infer_model *m = tiny_load(name, 1, "cpu");
     struct job j = {0};
@@ -38,7 +39,8 @@ static void wrong_inputs(void)
 {
     expect_input_error("mlp", "x", floats(1, (const int64_t[]){8}, NULL), "float[8]");
     expect_input_error("mlp", "x", floats(2, (const int64_t[]){1, 9}, NULL), "float[1,9]");
-    expect_input_error("mlp", "x", infer_value_new(INFER_DOUBLE, 2, (const int64_t[]){1, 8}, NULL), "double[1,8]");
+    expect_input_error("mlp", "x", infer_value_new(INFER_DOUBLE, 2, (const int64_t[]){1, 8}, NULL),
+                       "double[1,8]");
     expect_input_error("mlp", "x", infer_value_none(NULL), "");
     expect_input_error("mlp", "x", infer_value_sequence(INFER_FLOAT, NULL), "sequence");
 }
@@ -49,10 +51,12 @@ static void wrong_counts(void)
     struct job j = {0};
     struct infer_error e = {0};
     if (CHECK(job_init(&j, m, "", 1))) {
-        CHECK(infer_run(m, (const struct infer_value *const *)j.in, 0, j.out, 1, NULL, &e) == INFER_E_USAGE);
-        CHECK(infer_run(m, (const struct infer_value *const *)j.in, 1, j.out, 0, NULL, &e) == INFER_E_USAGE);
-        CHECK(infer_run(m, (const struct infer_value *const *)(struct infer_value *[]){NULL}, 1, j.out, 1, NULL,
-                        &e) == INFER_E_INPUT);
+        CHECK(infer_run(m, (const struct infer_value *const *)j.in, 0, j.out, 1, NULL, &e) ==
+              INFER_E_USAGE);
+        CHECK(infer_run(m, (const struct infer_value *const *)j.in, 1, j.out, 0, NULL, &e) ==
+              INFER_E_USAGE);
+        CHECK(infer_run(m, (const struct infer_value *const *)(struct infer_value *[]){NULL}, 1,
+                        j.out, 1, NULL, &e) == INFER_E_INPUT);
     }
     job_clear(&j);
     infer_model_free(m);
@@ -60,7 +64,8 @@ static void wrong_counts(void)
 
 static void empty_batch(void)
 {
-    static const char *const names[][2] = {{"mlp", "batch=0"}, {"conv", "batch=0"}, {"encoder", "batch=0,sequence=3"}};
+    static const char *const names[][2] = {
+        {"mlp", "batch=0"}, {"conv", "batch=0"}, {"encoder", "batch=0,sequence=3"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct infer_model *m = tiny_load(names[i][0], 2, "cpu");
         struct job j = {0};
@@ -97,7 +102,8 @@ static void sequence_values(void)
         CHECK(infer_value_kind(j.out[0]) == INFER_SEQUENCE && infer_value_count(j.out[0]) == 4);
         CHECK(values_same(j.out[1], j.in[0]));
         CHECK(*(int64_t *)infer_value_data(j.out[2]) == 4);
-        struct infer_value *row = infer_value_item(j.out[0], 1, NULL), *want = value_rows(j.in[0], 0, 1, 1);
+        struct infer_value *row = infer_value_item(j.out[0], 1, NULL),
+                           *want = value_rows(j.in[0], 0, 1, 1);
         CHECK(values_same(row, want));
         infer_value_free(row);
         infer_value_free(want);
@@ -111,8 +117,8 @@ static void text_values(void)
 {
     struct infer_model *m = tiny_load("text", 1, "cpu");
     struct job j = {0};
-    if (CHECK(job_init(&j, m, "n=3", 1)) && CHECK(infer_value_set_string(j.in[0], 1, "a\0b", 3, NULL) == 0) &&
-        CHECK(job_ok(&j))) {
+    if (CHECK(job_init(&j, m, "n=3", 1)) &&
+        CHECK(infer_value_set_string(j.in[0], 1, "a\0b", 3, NULL) == 0) && CHECK(job_ok(&j))) {
         size_t size;
         CHECK(values_same(j.in[0], j.out[0]));
         job_run(&j, NULL, NULL);
@@ -144,11 +150,12 @@ static void external_values(void)
     float unit[64] = {0};
     for (int i = 0; i < 8; i++)
         unit[9 * i] = 1;
-    if (CHECK(job_init(&j, m, "n=8", 1)) && CHECK(job_set(&j, "x", floats(2, (const int64_t[]){8, 8}, unit))) &&
-        CHECK(job_ok(&j))) {
+    if (CHECK(job_init(&j, m, "n=8", 1)) &&
+        CHECK(job_set(&j, "x", floats(2, (const int64_t[]){8, 8}, unit))) && CHECK(job_ok(&j))) {
         FILE *f = fopen(TINY "/external.bin", "rb");
         float want[64];
-        CHECK(f && fread(want, sizeof want, 1, f) == 1 && memcmp(want, infer_value_data(j.out[0]), sizeof want) == 0);
+        CHECK(f && fread(want, sizeof want, 1, f) == 1 &&
+              memcmp(want, infer_value_data(j.out[0]), sizeof want) == 0);
         if (f)
             fclose(f);
     }
@@ -181,7 +188,8 @@ static void check_report(void)
     CHECK(!infer_model_load(tiny_path("unsupported"), NULL, &e) && e.code == INFER_E_UNSUPPORTED);
     struct infer_model *m = model_load(tiny_path("unsupported"), &o);
     char *text = m ? infer_model_text(m, "check", &e) : NULL;
-    CHECK(text && strstr(text, "NoSuchOperator") && strstr(text, "my.own")); /* all, not the first */
+    CHECK(text && strstr(text, "NoSuchOperator") &&
+          strstr(text, "my.own")); /* all, not the first */
     infer_free(text);
     CHECK(m && infer_model_inputs(m) == 1 && strcmp(infer_model_input(m, 0)->name, "x") == 0);
     struct job j = {0};
@@ -191,8 +199,8 @@ static void check_report(void)
 }
 
 static const struct unit_test tests[] = {
-    TEST(symbols_disagree), TEST(wrong_inputs),    TEST(wrong_counts),    TEST(empty_batch),
-    TEST(loop_values),      TEST(sequence_values), TEST(text_values),     TEST(optional_values),
+    TEST(symbols_disagree), TEST(wrong_inputs),    TEST(wrong_counts), TEST(empty_batch),
+    TEST(loop_values),      TEST(sequence_values), TEST(text_values),  TEST(optional_values),
     TEST(external_values),  TEST(reports),         TEST(check_report),
 };
 UNIT_MAIN(tests)

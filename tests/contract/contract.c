@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-/* Checks count in the file of the test, so what fails here is told and left to the caller to check. */
+/* Checks count in the file of the test, so what fails here is told and left to the caller to check.
+ */
 static bool told(bool ok, const char *what, const struct infer_error *e)
 {
     if (!ok)
@@ -90,10 +91,12 @@ struct infer_value *port_value(const struct infer_port *p, const char *dims, uin
     struct infer_error e = {0};
     int64_t numbers[INFER_RANK_MAX];
     for (int k = 0; k < p->rank; k++)
-        numbers[k] = p->dims[k] >= 0 ? p->dims[k] : dims_find(dims, p->symbols[k] ? p->symbols[k] : "");
-    struct infer_value *v = p->optional                 ? infer_value_none(&e)
-                            : p->kind == INFER_SEQUENCE ? infer_value_sequence(p->type, &e)
-                                                        : infer_value_new(p->type, p->rank < 0 ? 0 : p->rank, numbers, &e);
+        numbers[k] =
+            p->dims[k] >= 0 ? p->dims[k] : dims_find(dims, p->symbols[k] ? p->symbols[k] : "");
+    struct infer_value *v = p->optional ? infer_value_none(&e)
+                            : p->kind == INFER_SEQUENCE
+                                ? infer_value_sequence(p->type, &e)
+                                : infer_value_new(p->type, p->rank < 0 ? 0 : p->rank, numbers, &e);
     if (told(v != NULL, p->name, &e) && infer_value_kind(v) == INFER_TENSOR)
         fill(p, v, seed);
     return v;
@@ -132,7 +135,8 @@ bool job_set(struct job *j, const char *input, struct infer_value *v)
 int job_run(struct job *j, const struct infer_run_options *o, struct infer_error *e)
 {
     job_drop(j);
-    return infer_run(j->model, (const struct infer_value *const *)j->in, j->n_in, j->out, j->n_out, o, e);
+    return infer_run(j->model, (const struct infer_value *const *)j->in, j->n_in, j->out, j->n_out,
+                     o, e);
 }
 
 bool job_ok(struct job *j)

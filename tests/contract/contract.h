@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of contracts share: models by name, inputs from a seed, results compared bit by bit.
+/* What the tests of contracts share: models by name, inputs from a seed, results compared bit by
+ * bit.
  *
- * Dims are text, "batch=3,sequence=5"; a symbol that is not named there is 1. Everything here is for
- * tests: a function that fails prints why; its caller checks the result. A job is for one thread at a
- * time.
+ * Dims are text, "batch=3,sequence=5"; a symbol that is not named there is 1. Everything here is
+ * for tests: a function that fails prints why; its caller checks the result. A job is for one
+ * thread at a time.
  */
 #pragma once
 
@@ -21,7 +22,8 @@ struct job {
     struct infer_value *in[JOB_PORTS], *out[JOB_PORTS];
 };
 
-/* The path of a small model (tests/tiny.py), in a buffer that the next call on this thread reuses. */
+/* The path of a small model (tests/tiny.py), in a buffer that the next call on this thread reuses.
+ */
 const char *tiny_path(const char *name);
 /* Load a model by its path; NULL options are the defaults. */
 struct infer_model *model_load(const char *path, const struct infer_load_options *o);
@@ -29,8 +31,8 @@ struct infer_model *tiny_load(const char *name, int threads, const char *device)
 
 /* The number that the dims give to a symbol, 1 if none. */
 int64_t dims_find(const char *dims, const char *symbol);
-/* A value for a port: floats in [-1, 1), integers in [0, 50), ones if the name has "mask", zeros if it has
- * "type", counting up if it has "position". NULL on failure. */
+/* A value for a port: floats in [-1, 1), integers in [0, 50), ones if the name has "mask", zeros if
+ * it has "type", counting up if it has "position". NULL on failure. */
 struct infer_value *port_value(const struct infer_port *p, const char *dims, uint64_t seed);
 
 /* Make all inputs of m (NULL fails). A job that failed is to be cleared, too. */
@@ -41,7 +43,7 @@ bool job_set(struct job *j, const char *input, struct infer_value *v);
 int job_run(struct job *j, const struct infer_run_options *o, struct infer_error *e);
 /* Run without options. */
 bool job_ok(struct job *j);
-void job_drop(struct job *j); /* the results */
+void job_drop(struct job *j);  /* the results */
 void job_clear(struct job *j); /* inputs and results, not the model */
 
 /* The same kinds, types, dims and bits. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory: limits that are kept, allocations that fail, runs that leave nothing behind.
  *
- * What the process's budget counts before and after must be the same; a run in a steady state allocates
- * its outputs and nothing that grows with the model. */
+ * What the process's budget counts before and after must be the same; a run in a steady state
+ * allocates its outputs and nothing that grows with the model. */
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -27,7 +27,8 @@ static size_t resident_kb(void)
     return kb;
 }
 
-/* ---- limits --------------------------------------------------------------------------------------- */
+/* ---- limits
+ * --------------------------------------------------------------------------------------- */
 
 static void limit(void)
 {
@@ -62,7 +63,8 @@ static void limit_at_load(void)
     budget_process_limit(old);
 }
 
-/* ---- failing allocations -------------------------------------------------------------------------- */
+/* ---- failing allocations
+ * -------------------------------------------------------------------------- */
 
 /* Load and run. 0, or the code of what failed. */
 static int attempt(const char *name, const char *dims, const char *device)
@@ -91,9 +93,9 @@ static int attempt(const char *name, const char *dims, const char *device)
     return e.code;
 }
 
-/* Every allocation of a load and a run fails once. Some failures may be survived (a smaller plan, a span of
- * a trace); none may leak or end in another error. protobuf-c does not say why it gave up, so the reader's
- * is that of its limit. */
+/* Every allocation of a load and a run fails once. Some failures may be survived (a smaller plan, a
+ * span of a trace); none may leak or end in another error. protobuf-c does not say why it gave up,
+ * so the reader's is that of its limit. */
 static void fail_each(const char *name, const char *dims, const char *device, bool sticky)
 {
     CHECK(attempt(name, dims, device) == 0); /* what the process allocates once is there now */
@@ -105,9 +107,10 @@ static void fail_each(const char *name, const char *dims, const char *device, bo
         mem_fail_after(i, sticky);
         int rc = attempt(name, dims, device);
         mem_fail_after(0, false);
-        if (!CHECK(rc == INFER_E_MEMORY || rc == INFER_E_LIMIT || rc == 0) || !CHECK(used() == before)) {
-            printf("%s: allocation %d of %d: code %d, %zd bytes left behind\n", name, (int)i, (int)n, rc,
-                   (ssize_t)(used() - before));
+        if (!CHECK(rc == INFER_E_MEMORY || rc == INFER_E_LIMIT || rc == 0) ||
+            !CHECK(used() == before)) {
+            printf("%s: allocation %d of %d: code %d, %zd bytes left behind\n", name, (int)i,
+                   (int)n, rc, (ssize_t)(used() - before));
             return;
         }
     }
@@ -147,7 +150,8 @@ static void failing_text(void)
     fail_each("cache", "batch=1,sequence=2,past=3", "cpu", false);
 }
 
-/* ---- a steady state ------------------------------------------------------------------------------- */
+/* ---- a steady state
+ * ------------------------------------------------------------------------------- */
 
 /* Outputs are three blocks each (value, buffer, elements); the call has its two lists. */
 static void steady(const char *name, const char *dims)
@@ -160,7 +164,8 @@ static void steady(const char *name, const char *dims)
             CHECK(job_ok(&j));
             uint64_t made = mem_fail_count();
             if (!CHECK(made <= 2 + 3 * (uint64_t)j.n_out))
-                printf("%s: %d allocations in a steady run of %d outputs\n", name, (int)made, j.n_out);
+                printf("%s: %d allocations in a steady run of %d outputs\n", name, (int)made,
+                       j.n_out);
         }
     job_clear(&j);
     infer_model_free(m);
@@ -223,8 +228,10 @@ static void random_dims(void)
 /* Everything that a model took is given back with it. */
 static void nothing_stays(void)
 {
-    static const char *const names[][2] = {
-        {"mlp", "batch=2"}, {"encoder", "batch=2,sequence=5"}, {"loop_sum", "k=4"}, {"sequence", "n=4"}};
+    static const char *const names[][2] = {{"mlp", "batch=2"},
+                                           {"encoder", "batch=2,sequence=5"},
+                                           {"loop_sum", "k=4"},
+                                           {"sequence", "n=4"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         CHECK(attempt(names[i][0], names[i][1], "cpu") == 0);
     size_t before = used();
@@ -235,8 +242,8 @@ static void nothing_stays(void)
 }
 
 static const struct unit_test tests[] = {
-    TEST(nothing_stays),   TEST(limit),           TEST(limit_at_load),  TEST(failing_mlp),
-    TEST(failing_conv),    TEST(failing_encoder), TEST(failing_control), TEST(failing_text),
-    TEST(steady_runs),     TEST(plans_are_kept),  TEST(random_dims),
+    TEST(nothing_stays), TEST(limit),           TEST(limit_at_load),   TEST(failing_mlp),
+    TEST(failing_conv),  TEST(failing_encoder), TEST(failing_control), TEST(failing_text),
+    TEST(steady_runs),   TEST(plans_are_kept),  TEST(random_dims),
 };
 UNIT_MAIN(tests)

@@ -14,7 +14,8 @@ struct worker {
     int index, wrong;
 };
 
-/* Each thread has dims of its own, so that plans and contexts are made and shared while others run. */
+/* Each thread has dims of its own, so that plans and contexts are made and shared while others run.
+ */
 static void dims_of(int index, char *text, size_t size)
 {
     snprintf(text, size, "batch=%d,sequence=%d", 1 + index % 3, 3 + 5 * index);
@@ -28,7 +29,8 @@ static void *work(void *arg)
     for (int k = 0; k < ROUNDS; k++) {
         struct job j;
         struct infer_error e = {0};
-        if (!job_init(&j, w->model, dims, 1) || job_run(&j, NULL, &e) < 0 || !jobs_same(&j, w->want)) {
+        if (!job_init(&j, w->model, dims, 1) || job_run(&j, NULL, &e) < 0 ||
+            !jobs_same(&j, w->want)) {
             printf("thread %d, round %d: %s\n", w->index, k, e.message);
             w->wrong++;
         }
@@ -84,7 +86,8 @@ static void shared_loop(void)
     share("sequence");
 }
 
-/* ---- submitted runs ------------------------------------------------------------------------------- */
+/* ---- submitted runs
+ * ------------------------------------------------------------------------------- */
 
 struct waiter {
     pthread_mutex_t lock;
@@ -123,8 +126,8 @@ static void submitted(void)
             struct job *j = &jobs[i];
             if (!CHECK(job_init(j, m, "batch=2,sequence=9", 1)))
                 break;
-            if (!CHECK(infer_submit(m, (const struct infer_value *const *)j->in, j->n_in, j->out, j->n_out,
-                                    NULL, finished, &w, &e) == 0))
+            if (!CHECK(infer_submit(m, (const struct infer_value *const *)j->in, j->n_in, j->out,
+                                    j->n_out, NULL, finished, &w, &e) == 0))
                 break;
             sent++;
         }
@@ -149,8 +152,8 @@ static void submitted_wrong(void)
     struct infer_error e = {0};
     if (CHECK(job_init(&j, m, "batch=2", 1)) &&
         CHECK(job_set(&j, "x", floats(2, (const int64_t[]){2, 9}, NULL))) &&
-        CHECK(infer_submit(m, (const struct infer_value *const *)j.in, j.n_in, j.out, j.n_out, NULL, finished,
-                           &w, &e) == 0)) {
+        CHECK(infer_submit(m, (const struct infer_value *const *)j.in, j.n_in, j.out, j.n_out, NULL,
+                           finished, &w, &e) == 0)) {
         wait_for(&w, 1);
         CHECK(w.failed == 1);
     }
@@ -161,7 +164,7 @@ static void submitted_wrong(void)
 int main(int argc, char **argv)
 {
     static const struct unit_test tests[] = {
-        TEST(shared_encoder), TEST(shared_conv),      TEST(shared_loop),
+        TEST(shared_encoder), TEST(shared_conv),     TEST(shared_loop),
         TEST(submitted),      TEST(submitted_wrong),
     };
     threads_cap_set(CAP);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What takes long, for tools/soak.sh:
  *
- *     soak fail MODEL DIMS [FROM TO]   each allocation of a load and a run fails, one after the other
- *     soak runs MODEL N SYMBOL:MAX ... N runs with random dims; resident memory must stay flat
+ *     soak fail MODEL DIMS [FROM TO]   each allocation of a load and a run fails, one after the
+ * other soak runs MODEL N SYMBOL:MAX ... N runs with random dims; resident memory must stay flat
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -69,12 +69,13 @@ static int fail_each(const char *path, const char *dims, uint64_t from, uint64_t
         mem_fail_after(0, false);
         survived += got == 0;
         if ((got != 0 && got != INFER_E_MEMORY && got != INFER_E_LIMIT) || used() != before) {
-            printf("%s: allocation %d of %d: code %d (%s), %zd bytes left behind\n", path, (int)i, (int)n, got,
-                   e.message, (ssize_t)(used() - before));
+            printf("%s: allocation %d of %d: code %d (%s), %zd bytes left behind\n", path, (int)i,
+                   (int)n, got, e.message, (ssize_t)(used() - before));
             rc = 1;
         }
     }
-    printf("%s: %d allocations, %d failures survived: %s\n", path, (int)n, survived, rc == 0 ? "ok" : "failed");
+    printf("%s: %d allocations, %d failures survived: %s\n", path, (int)n, survived,
+           rc == 0 ? "ok" : "failed");
     return rc != 0;
 }
 
@@ -86,7 +87,8 @@ static void draw(const char *range, uint64_t *state, char *dims, size_t size)
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     long max = colon ? strtol(colon + 1, NULL, 10) : 1;
     snprintf(dims + used_bytes, size - used_bytes, "%s%.*s=%ld", used_bytes ? "," : "",
-             (int)(colon ? colon - range : 0), range, 1 + (long)((*state >> 33) % (uint64_t)(max > 0 ? max : 1)));
+             (int)(colon ? colon - range : 0), range,
+             1 + (long)((*state >> 33) % (uint64_t)(max > 0 ? max : 1)));
 }
 
 static int run_many(const char *path, long n, char **ranges, int n_ranges)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* States: keeping the past in a state gives the bits that passing it by hand gives, after forks, cuts and
- * a round through a file, too. */
+/* States: keeping the past in a state gives the bits that passing it by hand gives, after forks,
+ * cuts and a round through a file, too. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,13 +12,15 @@
 
 enum { ROWS = 2, STEPS = 6, LONG = 20, FORKS = 4, PAIRS_MAX = 64 };
 
-/* The small model with a cache. Without the pass, and on a device, its present is made as a value and
- * changes hands. */
+/* The small model with a cache. Without the pass, and on a device, its present is made as a value
+ * and changes hands. */
 static struct infer_model *cache_load(const char *passes, const char *device)
 {
     return model_load(tiny_path("cache"),
-                      &(struct infer_load_options){.size = sizeof(struct infer_load_options), .threads = 2,
-                                                   .device = device, .passes = passes});
+                      &(struct infer_load_options){.size = sizeof(struct infer_load_options),
+                                                   .threads = 2,
+                                                   .device = device,
+                                                   .passes = passes});
 }
 
 /* Inputs of one step: `n` new tokens, from the seed. */
@@ -140,7 +142,8 @@ static void fork_with(const char *passes, const char *device)
         infer_value_free(step(m, s, 1, 2000));
         check_step(m, fork, 1, 8, want[1]);
         struct infer_error e = {0};
-        CHECK(infer_state_truncate(s, 100, &e) == INFER_E_USAGE && infer_state_truncate(s, -1, &e) < 0);
+        CHECK(infer_state_truncate(s, 100, &e) == INFER_E_USAGE &&
+              infer_state_truncate(s, -1, &e) < 0);
         CHECK(infer_state_truncate(s, 0, NULL) == 0);
         check_step(m, s, 5, 7, want[0]);
     }
@@ -251,7 +254,8 @@ static void hostile_bytes(struct infer_model *m, const char *path, unsigned char
 {
     struct infer_error e = {0};
     for (size_t i = 0; i < n; i++) {
-        CHECK(write_bytes(path, bytes, i) && !infer_state_load(m, path, &e) && e.code == INFER_E_INPUT);
+        CHECK(write_bytes(path, bytes, i) && !infer_state_load(m, path, &e) &&
+              e.code == INFER_E_INPUT);
         bytes[i] ^= i % 2 ? 0xff : 0x81;
         CHECK(write_bytes(path, bytes, n));
         struct infer_state *s = infer_state_load(m, path, &e);
@@ -260,7 +264,8 @@ static void hostile_bytes(struct infer_model *m, const char *path, unsigned char
         infer_state_free(s);
     }
     bytes[n] = 0;
-    CHECK(write_bytes(path, bytes, n + 1) && !infer_state_load(m, path, &e) && e.code == INFER_E_INPUT);
+    CHECK(write_bytes(path, bytes, n + 1) && !infer_state_load(m, path, &e) &&
+          e.code == INFER_E_INPUT);
 }
 
 static void hostile_files(void)
@@ -302,7 +307,8 @@ static void outlives_model(void)
         infer_model_free(m);
         m = tiny_load("cache", 1, "cpu");
         fork = infer_state_fork(s, NULL);
-        CHECK(fork && infer_state_truncate(fork, 3, NULL) == 0 && infer_state_save(fork, path, NULL) == 0);
+        CHECK(fork && infer_state_truncate(fork, 3, NULL) == 0 &&
+              infer_state_save(fork, path, NULL) == 0);
         infer_state_free(fork);
         fork = infer_state_load(m, path, &e);
         CHECK(fork && infer_state_length(fork) == 3);
@@ -349,19 +355,23 @@ static void failed_run(void)
     if (CHECK(s && other) && by_hand(m, want, 2, 7) && check_step(m, s, 5, 7, want[0])) {
         struct infer_value *in[3] = {0}, *out[3] = {0};
         in[infer_model_find_input(m, "x")] = floats(3, (const int64_t[]){ROWS + 1, 1, 4}, NULL);
-        CHECK(infer_run(m, (const struct infer_value *const *)in, 3, out, 3, &o, &e) == INFER_E_INPUT);
+        CHECK(infer_run(m, (const struct infer_value *const *)in, 3, out, 3, &o, &e) ==
+              INFER_E_INPUT);
         CHECK(infer_state_length(s) == 5);
-        CHECK(infer_run(other, (const struct infer_value *const *)in, 3, out, 3, &o, &e) == INFER_E_USAGE);
+        CHECK(infer_run(other, (const struct infer_value *const *)in, 3, out, 3, &o, &e) ==
+              INFER_E_USAGE);
         /* All is computed, but the caller's buffer does not fit. */
         int x = infer_model_find_input(m, "x"), y = infer_model_find_output(m, "y");
         infer_value_free(in[x]);
         in[x] = tokens(1, 99);
         out[y] = floats(1, (const int64_t[]){1}, NULL);
-        CHECK(infer_run(m, (const struct infer_value *const *)in, 3, out, 3, &o, &e) == INFER_E_INPUT);
+        CHECK(infer_run(m, (const struct infer_value *const *)in, 3, out, 3, &o, &e) ==
+              INFER_E_INPUT);
         CHECK(infer_state_length(s) == 5);
         o.cancel = infer_cancel_new(NULL);
         infer_cancel_set(o.cancel);
-        CHECK(infer_run(m, (const struct infer_value *const *)in, 3, out, 3, &o, &e) == INFER_E_CANCELLED);
+        CHECK(infer_run(m, (const struct infer_value *const *)in, 3, out, 3, &o, &e) ==
+              INFER_E_CANCELLED);
         CHECK(infer_state_length(s) == 5);
         infer_cancel_free(o.cancel);
         check_step(m, s, 1, 8, want[1]);
@@ -455,15 +465,16 @@ static void life_short_of_memory(void)
 /* ---- a whole model ---- */
 
 /* One step by hand and one with the state; the presents become the pasts. */
-static bool both(struct infer_model *m, struct infer_state *s, const struct infer_state_pair *pairs, int n_pairs,
-                 struct infer_value **past, int length, int n)
+static bool both(struct infer_model *m, struct infer_state *s, const struct infer_state_pair *pairs,
+                 int n_pairs, struct infer_value **past, int length, int n)
 {
     char dims[128];
     struct job j;
     struct infer_value *in[JOB_PORTS], *out[JOB_PORTS] = {0};
     struct infer_run_options o = {.size = sizeof o, .state = s};
     struct infer_error e = {0};
-    snprintf(dims, sizeof dims, "batch=1,sequence=%d,past_sequence=%d,total_sequence=%d", n, length, length + n);
+    snprintf(dims, sizeof dims, "batch=1,sequence=%d,past_sequence=%d,total_sequence=%d", n, length,
+             length + n);
     bool ok = CHECK(job_init(&j, m, dims, (uint64_t)length + 1));
     for (int k = 0; k < n_pairs && ok; k++) {
         ok = !past[k] || CHECK(job_set(&j, pairs[k].past, past[k]));
@@ -473,8 +484,8 @@ static bool both(struct infer_model *m, struct infer_state *s, const struct infe
         memcpy(in, j.in, sizeof in);
         for (int k = 0; k < n_pairs; k++)
             in[infer_model_find_input(m, pairs[k].past)] = NULL;
-        ok = CHECK(job_ok(&j)) && CHECK(infer_run(m, (const struct infer_value *const *)in, j.n_in, out, j.n_out,
-                                                  &o, &e) == 0);
+        ok = CHECK(job_ok(&j)) && CHECK(infer_run(m, (const struct infer_value *const *)in, j.n_in,
+                                                  out, j.n_out, &o, &e) == 0);
     }
     for (int k = 0; k < n_pairs && ok; k++) {
         int i = infer_model_find_output(m, pairs[k].present);
@@ -501,7 +512,8 @@ static void whole_model(void)
     }
     struct infer_model *m = model_load(path, NULL);
     int n = m ? infer_model_find_state(m, pairs, PAIRS_MAX) : 0;
-    struct infer_state *s = CHECK(n > 0 && n <= PAIRS_MAX) ? infer_state_new(m, pairs, n, 1, &e) : NULL;
+    struct infer_state *s =
+        CHECK(n > 0 && n <= PAIRS_MAX) ? infer_state_new(m, pairs, n, 1, &e) : NULL;
     if (CHECK(s)) {
         bool ok = both(m, s, pairs, n, past, 0, 5);
         for (int k = 0; k < LONG && ok; k++)
@@ -513,8 +525,9 @@ static void whole_model(void)
 }
 
 static const struct unit_test tests[] = {
-    TEST(prefill_and_decode), TEST(fork_and_truncate), TEST(forks_on_threads), TEST(save_and_load),
-    TEST(hostile_files),      TEST(outlives_model),    TEST(wrong_pairs),      TEST(failed_run),
-    TEST(short_of_memory),    TEST(life_short_of_memory), TEST(whole_model),
+    TEST(prefill_and_decode),   TEST(fork_and_truncate), TEST(forks_on_threads),
+    TEST(save_and_load),        TEST(hostile_files),     TEST(outlives_model),
+    TEST(wrong_pairs),          TEST(failed_run),        TEST(short_of_memory),
+    TEST(life_short_of_memory), TEST(whole_model),
 };
 UNIT_MAIN(tests)

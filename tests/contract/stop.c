@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time limits: a deadline or a flag stops a loop without end, and the model can be used afterwards. */
+/* Time limits: a deadline or a flag stops a loop without end, and the model can be used afterwards.
+ */
 #include <pthread.h>
 #include <time.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loading up to plans, on any bytes: import, shape inference, passes, folding. Reports are made, too. */
+/* Loading up to plans, on any bytes: import, shape inference, passes, folding. Reports are made,
+ * too. */
 #include <stdint.h>
 #include <stdlib.h>
 

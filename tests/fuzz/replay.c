@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fuzzing target without a fuzzer: runs the files of the folders (or the files) that it is given, each in
- * memory of exactly its size. A target that does not crash has passed. */
+/* A fuzzing target without a fuzzer: runs the files of the folders (or the files) that it is given,
+ * each in memory of exactly its size. A target that does not crash has passed. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@ static int replay_file(const char *path)
     FILE *f = fopen(path, "rb");
     struct stat st;
     uint8_t *data = NULL;
-    int ok = f && fstat(fileno(f), &st) == 0 && (data = malloc(st.st_size ? (size_t)st.st_size : 1)) &&
+    int ok = f && fstat(fileno(f), &st) == 0 &&
+             (data = malloc(st.st_size ? (size_t)st.st_size : 1)) &&
              fread(data, 1, (size_t)st.st_size, f) == (size_t)st.st_size;
     if (f)
         fclose(f);

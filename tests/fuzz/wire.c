@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The wire pass and the reader, on any bytes: as a model, as a tensor. Whatever is read must have consistent
- * sizes, and all memory must be given back. */
+/* The wire pass and the reader, on any bytes: as a model, as a tensor. Whatever is read must have
+ * consistent sizes, and all memory must be given back. */
 #include <stdint.h>
 #include <stdlib.h>
 
