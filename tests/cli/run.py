@@ -68,7 +68,7 @@ def test_help(d):
         assert not r.err
     r = call("--help")
     for option in ("input output random dim test rtol atol compare quantum check threads precision device passes memory "
-                   "timeout trace dot save list repeat quiet json mean std order layout labels").split():
+                   "timeout trace dot list repeat quiet json mean std order layout labels").split():
         assert f"--{option}" in r.out, f"--help does not tell of --{option}"
 
 
@@ -421,15 +421,6 @@ def test_dot(d):
     assert text.startswith("digraph") and text.rstrip().endswith("}") and "Softmax" in text, text[:200]
     call(model("names"), "--dot", d / "n.dot")
     assert text.count('"') % 2 == 0
-
-
-def test_save(d):
-    """What the passes made of a model is a model again and gives the same bits."""
-    for name, dims in [("mlp", "batch=2"), ("conv", "batch=2"), ("encoder", "sequence=5")]:
-        call(model(name), "--save", d / f"{name}.onnx")
-        for path, out in ((model(name), "a"), (d / f"{name}.onnx", "b")):
-            call(path, "--random", "1", "--dim", dims, "--output", d / out)
-        assert (d / "a/y.npy").read_bytes() == (d / "b/y.npy").read_bytes(), name
 
 
 # ---- data sets ------------------------------------------------------------------------------------

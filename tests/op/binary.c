@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions of two and more: arithmetic with broadcasting over dtypes, comparisons, bits, Where, and the
- * variadic ones.
+/* Functions of two and more: arithmetic with broadcasting over dtypes, comparisons, bits, Where,
+ * and the variadic ones.
  */
 #include <math.h>
 #include <string.h>
@@ -75,7 +75,8 @@ static double pair(const struct op_run *r, double a, double b)
 
 static bool compares(const char *name)
 {
-    return strcmp(name, "Equal") == 0 || strncmp(name, "Less", 4) == 0 || strncmp(name, "Greater", 7) == 0;
+    return strcmp(name, "Equal") == 0 || strncmp(name, "Less", 4) == 0 || strncmp(name, "Greater",
+                                                                                  7) == 0;
 }
 
 static void binary(struct op_run *r)
@@ -107,7 +108,8 @@ static void binary(struct op_run *r)
     {.name = op, .in = "T[B,37]" range " T[]" range, .types = types_, .ref = binary, .tol = TOL},         \
     {.name = op, .in = "T[]" range " T[B,37]" range, .types = types_, .ref = binary, .tol = TOL},         \
     {.name = op, .in = "T[B,1,7]" range " T[4,1]" range, .types = types_, .ref = binary, .tol = TOL},     \
-    {.name = op, .in = "T[B,4,1]" range " T[1,1,9]" range, .types = types_, .ref = binary, .tol = TOL}
+    {.name = op, .in = "T[B,4,1]" range " T[1,1,9]" range, .types = types_, .ref = binary,
+     .tol = TOL}
 #define ONE(op, types_, in_) {.name = op, .in = in_, .types = types_, .ref = binary, .tol = TOL}
 
 static const struct op_case rows[] = {
@@ -115,15 +117,19 @@ static const struct op_case rows[] = {
     SHAPES("Div", NUMBERS, ":1:9"), SHAPES("Mod", INTS, ":1:9"),
     /* The slope broadcasts to x, not x to the slope. */
     ONE("PRelu", FLOATS " i32 i64 u32 u64", "T[B,5,7] T[B,5,7]"),
-    ONE("PRelu", FLOATS " i32 i64 u32 u64", "T[B,5,7,3] T[5,1,1]"), ONE("PRelu", FLOATS, "T[B,37] T[]"),
+    ONE("PRelu", FLOATS " i32 i64 u32 u64", "T[B,5,7,3] T[5,1,1]"),
+    ONE("PRelu", FLOATS, "T[B,37] T[]"),
     SHAPES("Equal", NUMBERS " bool", ""),
     SHAPES("Less", NUMBERS, ""), SHAPES("Greater", NUMBERS, ""), SHAPES("LessOrEqual", NUMBERS, ""),
     SHAPES("GreaterOrEqual", NUMBERS, ""), SHAPES("And", "bool", ""), SHAPES("Or", "bool", ""),
     SHAPES("Xor", "bool", ""), SHAPES("BitwiseAnd", INTS, ""), SHAPES("BitwiseOr", INTS, ""),
     SHAPES("BitwiseXor", INTS, ""), SHAPES("Max", NUMBERS, ""), SHAPES("Min", NUMBERS, ""),
-    ONE("Add", "f32", "f32[B,16,20,20] f32[16,1,1]"), ONE("Mul", "f32", "f32[B,16,20,20] f32[B,16,1,1]"),
-    ONE("Add", "f32", "f32[B,300,100] f32[B,300,100]"), ONE("Sub", "f32", "f32[B,4,1,6,1] f32[4,5,1,7]"),
-    ONE("Add", "f32", "f32[B,0,4] f32[4]"), ONE("Mul", "f32", "f32[3,1] f32[1,0]"), ONE("Add", "f32", "f32[] f32[]"),
+    ONE("Add", "f32", "f32[B,16,20,20] f32[16,1,1]"),
+    ONE("Mul", "f32", "f32[B,16,20,20] f32[B,16,1,1]"),
+    ONE("Add", "f32", "f32[B,300,100] f32[B,300,100]"),
+    ONE("Sub", "f32", "f32[B,4,1,6,1] f32[4,5,1,7]"),
+    ONE("Add", "f32", "f32[B,0,4] f32[4]"), ONE("Mul", "f32", "f32[3,1] f32[1,0]"),
+    ONE("Add", "f32", "f32[] f32[]"),
     ONE("Div", "i8 i32 i64", "T[6]=7,-7,7,-7,6,-6 T[6]=2,2,-2,-2,-4,-4"),
     ONE("Mod", INTS, "T[B,5]:0:90 T[5]:1:9"),
     ONE("Mod", "i8 i16 i32 i64", "T[6]=7,-7,7,-7,6,0 T[6]=3,3,-3,-3,-3,-3"),
@@ -132,7 +138,8 @@ static const struct op_case rows[] = {
     {.name = "Mod", .attrs = "fmod=1", .in = "f32[B,9]:-9:9 f32[9]:1:3", .ref = binary, .tol = TOL},
     ONE("Equal", FLOATS, "T[5]=nan,inf,-inf,0,1 T[5]=nan,inf,inf,-0,1"),
     ONE("Less", FLOATS, "T[5]=nan,inf,-inf,0,1 T[5]=1,inf,inf,-0,nan"),
-    ONE("Max", FLOATS, "T[4]=nan,inf,1,0 T[4]=1,2,nan,3"), ONE("Min", FLOATS, "T[4]=nan,inf,1,0 T[4]=1,2,nan,3"),
+    ONE("Max", FLOATS, "T[4]=nan,inf,1,0 T[4]=1,2,nan,3"),
+    ONE("Min", FLOATS, "T[4]=nan,inf,1,0 T[4]=1,2,nan,3"),
     ONE("Add", "i8 u8", "T[4]=100,127,-128,60 T[4]=100,1,-1,-100"),
     ONE("Mul", "i16 u16", "T[4]=300,-300,255,7 T[4]=300,300,255,9"),
     {.name = "Pow", .in = "T[B,37]:0.2:3 T[37]:-2:3", .types = FLOATS, .ref = binary, .tol = POWER},
@@ -156,7 +163,8 @@ static void where(struct op_run *r)
     struct op_tensor *y = op_out(r, 0, r->in[1].dtype, rank, dims);
     for (int64_t i = 0; i < y->n; i++) {
         op_unravel(i, dims, rank, index);
-        const struct op_tensor *x = &r->in[r->in[0].v[op_place(&r->in[0], index, rank)] != 0 ? 1 : 2];
+        const struct op_tensor *x = &r->in[r->in[0].v[op_place(&r->in[0], index,
+                                                               rank)] != 0 ? 1 : 2];
         y->v[i] = x->v[op_place(x, index, rank)];
     }
 }
@@ -164,9 +172,11 @@ static void where(struct op_run *r)
 #define WHERE(types_, in_) {.name = "Where", .in = in_, .types = types_, .ref = where}
 
 static const struct op_case where_rows[] = {
-    WHERE(NUMBERS " bool", "bool[B,5,7] T[B,5,7] T[B,5,7]"), WHERE(NUMBERS, "bool[B,1,7] T[5,1] T[]"),
+    WHERE(NUMBERS " bool", "bool[B,5,7] T[B,5,7] T[B,5,7]"),
+    WHERE(NUMBERS, "bool[B,1,7] T[5,1] T[]"),
     WHERE("f32 i64", "bool[5,7] T[B,5,7] T[]"), WHERE("f32", "bool[B,1,1,9] T[B,4,9,9] T[]"),
-    WHERE("f32", "bool[] T[B,9] T[9]"), WHERE("f32 u8", "bool[B,9] T[] T[1]"), WHERE("f32", "bool[B,300,99] T[99] T[B,300,1]"),
+    WHERE("f32", "bool[] T[B,9] T[9]"), WHERE("f32 u8", "bool[B,9] T[] T[1]"),
+    WHERE("f32", "bool[B,300,99] T[99] T[B,300,1]"),
 };
 
 OP_MAIN("op binary", OP_TABLE(rows), OP_TABLE(where_rows))

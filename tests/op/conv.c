@@ -53,11 +53,13 @@ static void conv_dims(const struct op_run *r, struct window *w)
 }
 
 /* The sum for output channel m at `at` of image b; x and w less their zero points. */
-static double conv_at(const struct window *win, const struct op_tensor *x, const struct op_tensor *w,
+static double conv_at(const struct window *win, const struct op_tensor *x,
+                      const struct op_tensor *w,
                       int64_t groups, int64_t b, int64_t m, const int64_t *at, double zx, double zw,
                       double *all)
 {
-    int64_t c = w->dims[1], g = m / (w->dims[0] / groups), tap[8], taps = op_product(win->kernel, 0, win->n);
+    int64_t c = w->dims[1], g = m / (w->dims[0] / groups), tap[8], taps = op_product(win->kernel, 0,
+                                                                                     win->n);
     int64_t plane = op_product(win->in, 0, win->n);
     double sum = 0;
     for (int64_t t = 0; t < taps; t++) {
@@ -98,7 +100,8 @@ static void conv_sums(struct op_run *r, struct roles p, enum dtype out)
         int64_t m = index[1];
         double zx = p.zx && op_has(r, p.zx) ? r->in[p.zx].v[0] : 0;
         double zw = p.zw && op_has(r, p.zw) ? r->in[p.zw].v[r->in[p.zw].n > 1 ? m : 0] : 0;
-        y->v[i] = conv_at(&win, x, w, op_int(r, "group", 1), index[0], m, index + 2, zx, zw, &scale[i]);
+        y->v[i] = conv_at(&win, x, w, op_int(r, "group", 1), index[0], m, index + 2, zx, zw,
+                          &scale[i]);
         if (p.bias && op_has(r, p.bias)) {
             y->v[i] += r->in[p.bias].v[m];
             scale[i] += fabs(r->in[p.bias].v[m]);
@@ -129,7 +132,8 @@ static void qlinear_conv(struct op_run *r)
     }
 }
 
-#define CONV(attrs_, in_) {.name = "Conv", .attrs = attrs_, .in = in_, .types = FLOATS, .ref = conv, .tol = TOL}
+#define CONV(attrs_, in_) {.name = "Conv", .attrs = attrs_, .in = in_, .types = FLOATS, .ref = conv,
+                           .tol = TOL}
 #define CONV32(attrs_, in_) {.name = "Conv", .attrs = attrs_, .in = in_, .ref = conv, .tol = TOL}
 
 static const struct op_case conv_rows[] = {
@@ -189,7 +193,8 @@ static void conv_transpose(struct op_run *r)
 {
     const struct op_tensor *x = &r->in[0], *w = &r->in[1];
     struct window win = window_of(r, x, w);
-    int64_t groups = op_int(r, "group", 1), per = w->dims[1], c = x->dims[1] / groups, tap[8], from[8];
+    int64_t groups = op_int(r, "group",
+                            1), per = w->dims[1], c = x->dims[1] / groups, tap[8], from[8];
     int64_t dims[TENSOR_RANK_MAX] = {x->dims[0], per * groups};
     transpose_dims(r, &win);
     memcpy(dims + 2, win.out, (size_t)win.n * sizeof *dims);

@@ -244,8 +244,8 @@ void subject_free(struct subject *s)
     free(s);
 }
 
-struct subject *subject_new(const struct op_run *r, enum op_dims dims, uint64_t constants, bool middle,
-                            const char *what)
+struct subject *subject_new(const struct op_run *r, enum op_dims dims, uint64_t constants,
+                            bool middle, const char *what)
 {
     struct err e = {0};
     struct subject *s = calloc(1, sizeof *s);
@@ -320,7 +320,8 @@ static void check_fact(const struct subject *s, const struct fact *f, const stru
     for (int64_t i = 0; f->elems && i < f->n_elems && f->n_elems == count; i++) {
         int64_t v = sym_eval(syms, f->elems[i], values);
         CHECK(sym_is_unknown(v) ||
-                  v == dtype_load_i64(got->dtype, (char *)got->data + i * (int64_t)dtype_size(got->dtype)),
+                  v == dtype_load_i64(got->dtype,
+                                      (char *)got->data + i * (int64_t)dtype_size(got->dtype)),
               "%s: output %d, element %lld is %lld %s", s->what, o, (long long)i, (long long)v, when);
     }
 }

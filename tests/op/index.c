@@ -20,7 +20,8 @@ static void gather(struct op_run *r)
 {
     const struct op_tensor *x = &r->in[0], *index = &r->in[1];
     int axis = op_axis(op_int(r, "axis", 0), x->rank), rank = 0;
-    int64_t dims[TENSOR_RANK_MAX], n = x->dims[axis], inner = op_product(x->dims, axis + 1, x->rank);
+    int64_t dims[TENSOR_RANK_MAX], n = x->dims[axis], inner = op_product(x->dims, axis + 1,
+                                                                         x->rank);
     for (int k = 0; k < axis; k++)
         dims[rank++] = x->dims[k];
     for (int k = 0; k < index->rank; k++)
@@ -35,7 +36,8 @@ static void gather(struct op_run *r)
 }
 
 /* A position of indices (or updates) as one of data. */
-static int64_t element_place(const struct op_tensor *x, const struct op_tensor *index, int64_t i, int axis)
+static int64_t element_place(const struct op_tensor *x, const struct op_tensor *index, int64_t i,
+                             int axis)
 {
     int64_t at[TENSOR_RANK_MAX], place = 0;
     op_unravel(i, index->dims, x->rank, at);
@@ -55,7 +57,8 @@ static void gather_elements(struct op_run *r)
 }
 
 /* Row i of indices, whose last dim addresses x's dims from `batch` on: the first element it names. */
-static int64_t row_place(const struct op_tensor *x, const struct op_tensor *index, int64_t i, int batch,
+static int64_t row_place(const struct op_tensor *x, const struct op_tensor *index, int64_t i,
+                         int batch,
                          int64_t slice)
 {
     int64_t depth = index->dims[index->rank - 1], place = 0;
@@ -70,7 +73,8 @@ static int64_t row_place(const struct op_tensor *x, const struct op_tensor *inde
 static void gather_nd(struct op_run *r)
 {
     const struct op_tensor *x = &r->in[0], *index = &r->in[1];
-    int batch = (int)op_int(r, "batch_dims", 0), depth = (int)index->dims[index->rank - 1], rank = 0;
+    int batch = (int)op_int(r, "batch_dims",
+                            0), depth = (int)index->dims[index->rank - 1], rank = 0;
     int64_t dims[TENSOR_RANK_MAX], slice = op_product(x->dims, batch + depth, x->rank);
     for (int k = 0; k < index->rank - 1; k++)
         dims[rank++] = index->dims[k];
@@ -179,7 +183,8 @@ static void topk(struct op_run *r)
     struct entry *list = malloc(((size_t)n + 1) * sizeof *list);
     memcpy(dims, x->dims, sizeof dims);
     dims[axis] = k;
-    struct op_tensor *y = op_out(r, 0, x->dtype, x->rank, dims), *at = op_out(r, 1, DTYPE_I64, x->rank, dims);
+    struct op_tensor *y = op_out(r, 0, x->dtype, x->rank, dims), *at = op_out(r, 1, DTYPE_I64,
+                                                                              x->rank, dims);
     for (int64_t o = 0; o < x->n / n; o++) {
         int64_t from = o / inner * n * inner + o % inner, to = o / inner * k * inner + o % inner;
         for (int64_t i = 0; i < n; i++)
@@ -230,7 +235,8 @@ static void compress(struct op_run *r)
     bool flat = !op_text(r, "axis");
     int axis = flat ? 0 : op_axis(op_int(r, "axis", 0), x->rank), rank = flat ? 1 : x->rank;
     int64_t dims[TENSOR_RANK_MAX], keep[64], count = 0;
-    int64_t n = flat ? x->n : x->dims[axis], inner = flat ? 1 : op_product(x->dims, axis + 1, x->rank);
+    int64_t n = flat ? x->n : x->dims[axis], inner = flat ? 1 : op_product(x->dims, axis + 1,
+                                                                           x->rank);
     for (int64_t i = 0; i < wanted->n && i < n; i++)
         if (wanted->v[i] != 0)
             keep[count++] = i;

@@ -30,10 +30,12 @@ static void transpose(struct op_run *r)
     {.name = "Transpose", .attrs = attrs_, .in = in_, .types = types_, .ref = transpose}
 
 static const struct op_case transpose_rows[] = {
-    TRANSPOSE(ANY, "", "T[5,7]"), TRANSPOSE(SIZES, "", "T[20,20]"), TRANSPOSE(SIZES, "perm=0,2,1", "T[B,19,23]"),
+    TRANSPOSE(ANY, "", "T[5,7]"), TRANSPOSE(SIZES, "", "T[20,20]"),
+    TRANSPOSE(SIZES, "perm=0,2,1", "T[B,19,23]"),
     TRANSPOSE(SIZES, "perm=0,2,3,1", "T[B,5,6,7]"), TRANSPOSE(SIZES, "perm=0,3,1,2", "T[B,6,7,5]"),
     TRANSPOSE(SIZES, "perm=0,2,1,3", "T[B,6,4,8]"), TRANSPOSE("f32", "perm=0,1,2", "f32[B,3,4]"),
-    TRANSPOSE("f32", "perm=4,0,3,1,2", "f32[2,3,4,5,3]"), TRANSPOSE("f32", "perm=1,0,2", "f32[5,B,7]"),
+    TRANSPOSE("f32", "perm=4,0,3,1,2", "f32[2,3,4,5,3]"),
+    TRANSPOSE("f32", "perm=1,0,2", "f32[5,B,7]"),
     TRANSPOSE("f32", "perm=0,2,1", "f32[B,130,140]"), TRANSPOSE("f32", "", "f32[1,5,1]"),
     TRANSPOSE("f32", "", "f32[7]"), TRANSPOSE("f32", "perm=0,1,3,5,2,4", "f32[B,2,3,4,5,6]"),
 };
@@ -276,7 +278,8 @@ static void pad(struct op_run *r)
     }
 }
 
-#define PAD(attrs_, types_, in_) {.name = "Pad", .attrs = attrs_, .in = in_, .types = types_, .ref = pad}
+#define PAD(attrs_, types_, in_) {.name = "Pad", .attrs = attrs_, .in = in_, .types = types_,
+                                  .ref = pad}
 
 static const struct op_case grow_rows[] = {
     {.name = "Expand", .in = "T[B,1] i64[2]=1,5", .types = ANY, .ref = expand},
@@ -287,9 +290,11 @@ static const struct op_case grow_rows[] = {
     {.name = "Tile", .in = "T[B,3] i64[2]=1,4", .types = ANY, .ref = tile},
     {.name = "Tile", .in = "f32[2,3,4] i64[3]=2,1,3", .ref = tile},
     {.name = "Tile", .in = "f32[2,3] i64[2]=0,3", .ref = tile},
-    PAD("", ANY, "T[B,5] i64[4]=0,2,0,3 T[]=1"), PAD("", "f32", "f32[B,3,5,6] i64[8]=0,0,1,2,0,0,3,1"),
+    PAD("", ANY, "T[B,5] i64[4]=0,2,0,3 T[]=1"),
+    PAD("", "f32", "f32[B,3,5,6] i64[8]=0,0,1,2,0,0,3,1"),
     PAD("", "f32", "f32[4,5] i64[4]=-1,2,1,-2"), PAD("", SIZES, "T[B,5,4] i64[2]=1,2 - i64[1]=1"),
-    PAD("mode=reflect", SIZES, "T[B,5,6] i64[6]=0,2,3,0,4,1"), PAD("mode=edge", SIZES, "T[B,5,6] i64[6]=0,2,3,0,4,1"),
+    PAD("mode=reflect", SIZES, "T[B,5,6] i64[6]=0,2,3,0,4,1"),
+    PAD("mode=edge", SIZES, "T[B,5,6] i64[6]=0,2,3,0,4,1"),
     PAD("mode=wrap", SIZES, "T[B,5,6] i64[6]=0,2,3,0,4,7"),
     PAD("mode=reflect", "f32", "f32[B,3,40,30] i64[8]=0,0,3,3,0,0,3,3"),
 };
@@ -300,7 +305,8 @@ static void space(struct op_run *r)
     int64_t s = op_int(r, "blocksize", 1), c = x->dims[1], h = x->dims[2], w = x->dims[3];
     bool deep = strcmp(r->row->name, "SpaceToDepth") == 0, crd = op_is(r, "mode", "CRD");
     int64_t k = deep ? c : c / (s * s), big = deep ? w : w * s, high = deep ? h : h * s;
-    int64_t to_depth[] = {x->dims[0], c * s * s, h / s, w / s}, to_space[] = {x->dims[0], k, h * s, w * s};
+    int64_t to_depth[] = {x->dims[0], c * s * s, h / s, w / s}, to_space[] = {x->dims[0], k, h * s,
+                                                                              w * s};
     struct op_tensor *y = op_out(r, 0, x->dtype, 4, deep ? to_depth : to_space);
     int64_t low_h = high / s, low_w = big / s;
     for (int64_t i = 0; i < x->n; i++) { /* i in the one with large planes, at in the other */
@@ -318,5 +324,6 @@ static const struct op_case space_rows[] = {
     {.name = "SpaceToDepth", .in = "T[B,3,6,8]", .attrs = "blocksize=2", .types = SIZES, .ref = space},
 };
 
-OP_MAIN("op layout", OP_TABLE(transpose_rows), OP_TABLE(view_rows), OP_TABLE(join_rows), OP_TABLE(slice_rows),
+OP_MAIN("op layout", OP_TABLE(transpose_rows), OP_TABLE(view_rows), OP_TABLE(join_rows),
+        OP_TABLE(slice_rows),
         OP_TABLE(grow_rows), OP_TABLE(space_rows))

@@ -6,8 +6,8 @@
 
 #include "tests/op/op_test.h"
 
-/* A mean and a variance of some hundred terms, a root and two roundings; relative to the largest term of
- * the last sum, as the mean is subtracted. */
+/* A mean and a variance of some hundred terms, a root and two roundings; relative to the largest
+ * term of the last sum, as the mean is subtracted. */
 #define TOL 24
 #define FLOATS "f32 f64 f16 bf16"
 
@@ -73,8 +73,10 @@ static void batch_norm(struct op_run *r)
     op_scale(y);
     for (int64_t i = 0; i < y->n; i++) {
         int64_t k = i / inner % c;
-        double mean = r->in[3].v[k], inverse = 1 / sqrt(r->in[4].v[k] + op_float(r, "epsilon", 1e-5f));
-        put(y, i, x->v[i], (struct statistics){mean, fabs(mean), inverse}, r->in[1].v[k], r->in[2].v[k]);
+        double mean = r->in[3].v[k], inverse = 1 / sqrt(r->in[4].v[k] + op_float(r, "epsilon",
+                                                                                 1e-5f));
+        put(y, i, x->v[i], (struct statistics){mean, fabs(mean), inverse}, r->in[1].v[k],
+            r->in[2].v[k]);
     }
 }
 
@@ -83,7 +85,8 @@ static void group_norm(struct op_run *r)
 {
     const struct op_tensor *x = &r->in[0];
     struct op_tensor *y = op_out_like(r, 0, 0);
-    int64_t c = x->dims[1], groups = op_int(r, "num_groups", c), inner = op_product(x->dims, 2, x->rank);
+    int64_t c = x->dims[1], groups = op_int(r, "num_groups", c), inner = op_product(x->dims, 2,
+                                                                                    x->rank);
     int64_t n = c / groups * inner;
     op_scale(y);
     for (int64_t g = 0; g < x->dims[0] * groups; g++) {
@@ -105,7 +108,8 @@ static void lrn(struct op_run *r)
         double sum = 0;
         for (int64_t j = low < 0 ? 0 : low; j <= high && j < c; j++)
             sum += x->v[i + (j - k) * inner] * x->v[i + (j - k) * inner];
-        y->v[i] = x->v[i] / pow(op_float(r, "bias", 1) + op_float(r, "alpha", 1e-4f) / (double)size * sum,
+        y->v[i] = x->v[i] / pow(op_float(r, "bias", 1) + op_float(r, "alpha",
+                                                                  1e-4f) / (double)size * sum,
                                 op_float(r, "beta", 0.75));
     }
 }
@@ -120,7 +124,8 @@ static void lp_norm(struct op_run *r)
         const double *first = x->v + i / inner / n * n * inner + i % inner;
         double sum = 0;
         for (int64_t k = 0; k < n; k++)
-            sum += op_int(r, "p", 2) == 1 ? fabs(first[k * inner]) : first[k * inner] * first[k * inner];
+            sum += op_int(r, "p",
+                          2) == 1 ? fabs(first[k * inner]) : first[k * inner] * first[k * inner];
         sum = op_int(r, "p", 2) == 1 ? sum : sqrt(sum);
         y->v[i] = sum == 0 ? 0 : x->v[i] / sum;
     }

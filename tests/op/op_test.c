@@ -190,7 +190,8 @@ static double allowed(const struct op_case *c, const struct op_tensor *want, int
     return c->atol + c->tol * eps * scale + (c->tol > 0 ? own : 0);
 }
 
-static bool near_enough(const struct op_case *c, const struct op_tensor *want, int64_t i, double got)
+static bool near_enough(const struct op_case *c, const struct op_tensor *want, int64_t i,
+                        double got)
 {
     double w = want->v[i];
     if (want->dtype == DTYPE_F32 && fabs(w) >= 0x1.ffffffp127)
@@ -219,7 +220,8 @@ static void compare(const struct op_run *r, const struct value *got, const char 
             return;
         for (int64_t i = 0; i < want->n; i++)
             if (!near_enough(r->row, want, i, load(t, i))) {
-                CHECK(false, "%s: output %d, element %lld of %s: %.9g, expected %.9g, apart %.3g > %.3g",
+                CHECK(false,
+                      "%s: output %d, element %lld of %s: %.9g, expected %.9g, apart %.3g > %.3g",
                       what, o, (long long)i, tensor_describe(t, have, sizeof have), load(t, i),
                       want->v[i], fabs(load(t, i) - want->v[i]), allowed(r->row, want, i));
                 break;
@@ -267,7 +269,8 @@ static bool has_batch(const struct op_tensor *x)
 }
 
 /* Row i of output `all` (of a batch of 3) against `one`: the axis is where their dims differ. */
-static void same_row(const struct tensor *all, const struct tensor *one, int64_t row, const char *what)
+static void same_row(const struct tensor *all, const struct tensor *one, int64_t row,
+                     const char *what)
 {
     int axis = -1;
     bool fits = all->rank == one->rank;
@@ -276,7 +279,8 @@ static void same_row(const struct tensor *all, const struct tensor *one, int64_t
             fits = axis < 0 && all->dims[k] % 3 == 0 && all->dims[k] / 3 == one->dims[k];
             axis = k;
         }
-    if (!CHECK(fits && axis >= 0, "%s: the dims of a row alone do not fit those of the batch", what))
+    if (!CHECK(fits && axis >= 0, "%s: the dims of a row alone do not fit those of the batch",
+               what))
         return;
     size_t inner = (size_t)op_product(all->dims, axis + 1, all->rank) * dtype_size(all->dtype);
     size_t own = (size_t)one->dims[axis] * inner;

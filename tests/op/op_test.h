@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The harness of the operator tests: one program a family, a table of rows, references in double.
  *
- * A row is an operator, its attributes and inputs as text, and a function of the test file that computes
- * shapes and values in double from the definition. At every usable CPU level the harness runs each row as
- * a graph of its own: with inputs given at run time and as constants, with dims known as numbers, as
- * symbols, or not at all, with planned memory before and behind (where work in place happens), alone
- * through node_run_alone, and with 1 and 3 threads. All of these must agree: what is inferred on
- * symbols with what is inferred on numbers, results with the reference within the tolerance, and the
- * results of all ways of running the same kernels bit for bit.
+ * A row is an operator, its attributes and inputs as text, and a function of the test file that
+ * computes shapes and values in double from the definition. At every usable CPU level the harness
+ * runs each row as a graph of its own: with inputs given at run time and as constants, with dims
+ * known as numbers, as symbols, or not at all, with planned memory before and behind (where work in
+ * place happens), alone through node_run_alone, and with 1 and 3 threads. All of these must agree:
+ * what is inferred on symbols with what is inferred on numbers, results with the reference within
+ * the tolerance, and the results of all ways of running the same kernels bit for bit.
  *
  *   attrs   "axis=1 pads=1,1,0,0 mode=edge": kinds come from the operator's own table
  *   in      one word an input: "-" absent, or TYPE[dims] with
  *             =1,2,inf   these elements, the last one repeated
  *             :lo:hi     uniform in [lo, hi); by default [-1, 1) for floats, -5 .. 5 or 0 .. 10 for
  *                        integers (ends included)
- *           TYPE is a word of dtype.def in small letters, or T, which takes each of `types` in turn.
- *           A dim B is a batch: a symbol that is 3; then rows run alone must have the bits that they have
- *           in the batch, and a batch of 0 must run.
+ *           TYPE is a word of dtype.def in small letters, or T, which takes each of `types` in
+ *           turn. A dim B is a batch: a symbol that is 3; then rows run alone must have the bits
+ *           that they have in the batch, and a batch of 0 must run.
  *
- * A float result may differ from the reference by `tol` * eps * scale: eps is 2^-24 (2^-53 in f64), scale
- * |want|, or what the reference put in `scale` (a sum's terms, summed as magnitudes); 16-bit floats get the
- * half ulp of their one rounding on top. Integers must be equal, or at most `quantum` apart. Options as
- * in tests/kernel/check.h, whose CHECK() counts here too.
+ * A float result may differ from the reference by `tol` * eps * scale: eps is 2^-24 (2^-53 in f64),
+ * scale |want|, or what the reference put in `scale` (a sum's terms, summed as magnitudes); 16-bit
+ * floats get the half ulp of their one rounding on top. Integers must be equal, or at most
+ * `quantum` apart. Options as in tests/kernel/check.h, whose CHECK() counts here too.
  */
 #pragma once
 
@@ -96,7 +96,8 @@ double *op_scale(struct op_tensor *t);
 int64_t op_int(const struct op_run *r, const char *name, int64_t absent);
 double op_float(const struct op_run *r, const char *name, double absent);
 int op_ints(const struct op_run *r, const char *name, int64_t *out);
-bool op_is(const struct op_run *r, const char *name, const char *word); /* a string attribute is this */
+bool op_is(const struct op_run *r, const char *name,
+           const char *word); /* a string attribute is this */
 /* The bytes of a string attribute, NULL if absent; in a buffer that the next call reuses. */
 const char *op_text(const struct op_run *r, const char *name);
 

@@ -49,7 +49,8 @@ struct pooled {
     int64_t at, inside, counted;
 };
 
-static struct pooled pool_at(const struct window *w, const double *plane, const int64_t *index, double p)
+static struct pooled pool_at(const struct window *w, const double *plane, const int64_t *index,
+                             double p)
 {
     struct pooled out = {.most = -INFINITY, .at = -1};
     int64_t taps = op_product(w->kernel, 0, w->n), tap[8];
@@ -126,7 +127,8 @@ static void pool(struct op_run *r)
     }
 }
 
-#define MAX_(attrs_, in_, types_) {.name = "MaxPool", .attrs = attrs_, .in = in_, .types = types_, .ref = pool}
+#define MAX_(attrs_, in_, types_) {.name = "MaxPool", .attrs = attrs_, .in = in_, .types = types_,
+                                   .ref = pool}
 #define MAX2(attrs_, in_) {.name = "MaxPool", .attrs = attrs_, .in = in_, .outs = 2, .ref = pool}
 #define AVERAGE(attrs_, in_, types_) \
     {.name = "AveragePool", .attrs = attrs_, .in = in_, .types = types_, .ref = pool, .tol = TOL}

@@ -6,8 +6,8 @@
 
 #include "tests/op/op_test.h"
 
-/* A chain of k fused or unfused multiply-adds is within k * eps of the sum of magnitudes; random signs
- * stay far below: 8 covers the k of these rows. */
+/* A chain of k fused or unfused multiply-adds is within k * eps of the sum of magnitudes; random
+ * signs stay far below: 8 covers the k of these rows. */
 #define TOL 8
 #define FLOATS "f32 f64 f16 bf16"
 
@@ -173,7 +173,8 @@ static void einsum(struct op_run *r)
         y->v[at] += v;
         scale[at] += fabs(v);
         int k = 0;
-        while (k < n_letters && ++index[(unsigned char)letters[k]] == size[(unsigned char)letters[k]])
+        while (k < n_letters &&
+               ++index[(unsigned char)letters[k]] == size[(unsigned char)letters[k]])
             index[(unsigned char)letters[k++]] = 0;
         if (k == n_letters)
             return;

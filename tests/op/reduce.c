@@ -107,7 +107,8 @@ static void log_sum_exp(struct op_run *r)
 
 static const struct op_case reduce_rows[] = {
     REDUCE("Sum", NUMBERS), REDUCE("Mean", NUMBERS), REDUCE("Max", NUMBERS " i8 u8"),
-    REDUCE("Min", NUMBERS " i8 u8"), REDUCE("SumSquare", NUMBERS), REDUCE("L1", NUMBERS), REDUCE("L2", FLOATS),
+    REDUCE("Min", NUMBERS " i8 u8"), REDUCE("SumSquare", NUMBERS), REDUCE("L1", NUMBERS),
+    REDUCE("L2", FLOATS),
     REDUCE("LogSumExp", FLOATS),
     {.name = "ReduceProd", .in = "T[B,5,7]:1:3 i64[1]=-1", .types = FLOATS " i64 u32", .ref = reduce, .tol = TOL},
     {.name = "ReduceProd", .in = "f32[4,33]:0.5:1.5 i64[1]=0", .ref = reduce, .tol = 40},
@@ -130,7 +131,8 @@ static void arg(struct op_run *r)
     int axis = op_axis(op_int(r, "axis", 0), x->rank), rank = 0;
     bool keep = op_int(r, "keepdims", 1), late = op_int(r, "select_last_index", 0);
     double sign = strcmp(r->row->name, "ArgMin") == 0 ? -1 : 1;
-    int64_t dims[TENSOR_RANK_MAX], n = x->dims[axis], inner = op_product(x->dims, axis + 1, x->rank);
+    int64_t dims[TENSOR_RANK_MAX], n = x->dims[axis], inner = op_product(x->dims, axis + 1,
+                                                                         x->rank);
     for (int k = 0; k < x->rank; k++)
         if (k != axis || keep)
             dims[rank++] = k == axis ? 1 : x->dims[k];

@@ -5,8 +5,8 @@
 
 #include "tests/op/op_test.h"
 
-/* f32 coordinates of size up to 40 and their weights: eps times the coordinate, of the values' size;
- * scale is the sum of |weight * value|, at least 1. */
+/* f32 coordinates of size up to 40 and their weights: eps times the coordinate, of the values'
+ * size; scale is the sum of |weight * value|, at least 1. */
 #define TOL 100
 
 static double coordinate(const struct op_run *r, double i, double scale, double in, double out)
@@ -88,7 +88,8 @@ static void resize(struct op_run *r)
         op_unravel(i, dims, x->rank, index);
         for (int k = 0; k < x->rank; k++) {
             bool same = dims[k] == x->dims[k] && scale[k] == 1;
-            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], (double)x->dims[k], (double)dims[k]),
+            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], (double)x->dims[k],
+                                         (double)dims[k]),
                            x->dims[k]);
             if (same)
                 t[k] = (struct taps){1, {index[k]}, {1}};
@@ -110,8 +111,10 @@ static void resize(struct op_run *r)
     }
 }
 
-#define NEAREST(attrs_, in_) {.name = "Resize", .attrs = "mode=nearest " attrs_, .in = in_, .ref = resize}
-#define SMOOTH(attrs_, in_) {.name = "Resize", .attrs = attrs_, .in = in_, .ref = resize, .tol = TOL}
+#define NEAREST(attrs_, in_) {.name = "Resize", .attrs = "mode=nearest " attrs_, .in = in_,
+                              .ref = resize}
+#define SMOOTH(attrs_, in_) {.name = "Resize", .attrs = attrs_, .in = in_, .ref = resize,
+                             .tol = TOL}
 #define CT "coordinate_transformation_mode="
 
 static const struct op_case rows[] = {

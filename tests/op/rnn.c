@@ -47,21 +47,24 @@ static void step_gru(const struct cell *c, const double *x, const double *h, dou
     }
     for (int64_t u = 0; u < c->hidden; u++) {
         double z = sigmoid(both(c, x, h, 0, u));
-        double n = part(c, 0, x, c->size, 2, u) + (linear ? reset[u] * part(c, 1, h, c->hidden, 2, u)
+        double n = part(c, 0, x, c->size, 2, u) + (linear ? reset[u] * part(c, 1, h, c->hidden, 2,
+                                                                            u)
                                                           : part(c, 1, gated, c->hidden, 2, u));
         next[u] = (1 - z) * tanh(n) + z * h[u];
     }
 }
 
 /* Gates i, o, f, c; peepholes i, o, f. */
-static void step_lstm(const struct cell *c, const double *x, const double *h, double *cell, double *next)
+static void step_lstm(const struct cell *c, const double *x, const double *h, double *cell,
+                      double *next)
 {
     const double *p = op_has(c->r, 7) ? c->r->in[7].v + c->d * 3 * c->hidden : NULL;
     for (int64_t u = 0; u < c->hidden; u++) {
         double i = sigmoid(both(c, x, h, 0, u) + (p ? p[u] * cell[u] : 0));
         double f = sigmoid(both(c, x, h, 2, u) + (p ? p[2 * c->hidden + u] * cell[u] : 0));
         cell[u] = f * cell[u] + i * tanh(both(c, x, h, 3, u));
-        next[u] = sigmoid(both(c, x, h, 1, u) + (p ? p[c->hidden + u] * cell[u] : 0)) * tanh(cell[u]);
+        next[u] = sigmoid(both(c, x, h, 1,
+                               u) + (p ? p[c->hidden + u] * cell[u] : 0)) * tanh(cell[u]);
     }
 }
 
@@ -109,8 +112,10 @@ static void rnn(struct op_run *r)
     c.directions = r->in[1].dims[0];
     c.steps = x->dims[c.by_row];
     c.batch = x->dims[!c.by_row];
-    int64_t all[] = {c.steps, c.directions, c.batch, c.hidden}, rows[] = {c.batch, c.steps, c.directions, c.hidden};
-    int64_t last[] = {c.directions, c.batch, c.hidden}, last_rows[] = {c.batch, c.directions, c.hidden};
+    int64_t all[] = {c.steps, c.directions, c.batch, c.hidden}, rows[] = {c.batch, c.steps,
+                                                                          c.directions, c.hidden};
+    int64_t last[] = {c.directions, c.batch, c.hidden}, last_rows[] = {c.batch, c.directions,
+                                                                       c.hidden};
     op_out(r, 0, x->dtype, 4, c.by_row ? rows : all);
     for (int o = 1; o < r->n_out; o++)
         op_out(r, o, x->dtype, 3, c.by_row ? last_rows : last);
@@ -124,7 +129,8 @@ static void rnn(struct op_run *r)
     }
 }
 
-#define ROW(op, n, attrs_, in_) {.name = op, .attrs = attrs_, .in = in_, .outs = n, .ref = rnn, .tol = TOL}
+#define ROW(op, n, attrs_, in_) {.name = op, .attrs = attrs_, .in = in_, .outs = n, .ref = rnn,
+                                 .tol = TOL}
 
 static const struct op_case rows[] = {
     ROW("LSTM", 3, "hidden_size=5", "f32[7,B,4] f32[1,20,4] f32[1,20,5]"),
