@@ -108,8 +108,7 @@ static void binary(struct op_run *r)
     {.name = op, .in = "T[B,37]" range " T[]" range, .types = types_, .ref = binary, .tol = TOL},         \
     {.name = op, .in = "T[]" range " T[B,37]" range, .types = types_, .ref = binary, .tol = TOL},         \
     {.name = op, .in = "T[B,1,7]" range " T[4,1]" range, .types = types_, .ref = binary, .tol = TOL},     \
-    {.name = op, .in = "T[B,4,1]" range " T[1,1,9]" range, .types = types_, .ref = binary,
-     .tol = TOL}
+    {.name = op, .in = "T[B,4,1]" range " T[1,1,9]" range, .types = types_, .ref = binary, .tol = TOL}
 #define ONE(op, types_, in_) {.name = op, .in = in_, .types = types_, .ref = binary, .tol = TOL}
 
 static const struct op_case rows[] = {
@@ -143,13 +142,17 @@ static const struct op_case rows[] = {
     ONE("Add", "i8 u8", "T[4]=100,127,-128,60 T[4]=100,1,-1,-100"),
     ONE("Mul", "i16 u16", "T[4]=300,-300,255,7 T[4]=300,300,255,9"),
     {.name = "Pow", .in = "T[B,37]:0.2:3 T[37]:-2:3", .types = FLOATS, .ref = binary, .tol = POWER},
-    {.name = "Pow", .in = "T[B,37]:-3:3 T[]=2", .types = FLOATS " i32 i64", .ref = binary, .tol = POWER},
+    {.name = "Pow", .in = "T[B,37]:-3:3 T[]=2", .types = FLOATS " i32 i64", .ref = binary,
+     .tol = POWER},
     {.name = "Pow", .in = "f32[B,37]:0:9 f32[]=0.5", .ref = binary, .tol = POWER},
-    {.name = "Pow", .in = "f32[6]=-2,-2,0,0,2,-1 f32[6]=3,2,0,2,-1,-3", .ref = binary, .tol = POWER},
+    {.name = "Pow", .in = "f32[6]=-2,-2,0,0,2,-1 f32[6]=3,2,0,2,-1,-3", .ref = binary,
+     .tol = POWER},
     {.name = "Pow", .in = "f32[B,7] i64[7]:0:3", .ref = binary, .tol = POWER},
-    {.name = "BitShift", .attrs = "direction=LEFT", .in = "T[B,5] T[5]:0:3", .types = "u8 u16 u32 u64",
+    {.name = "BitShift", .attrs = "direction=LEFT", .in = "T[B,5] T[5]:0:3",
+     .types = "u8 u16 u32 u64",
      .ref = binary},
-    {.name = "BitShift", .attrs = "direction=RIGHT", .in = "T[B,5]:0:200 T[5]:0:3", .types = "u8 u16 u32 u64",
+    {.name = "BitShift", .attrs = "direction=RIGHT", .in = "T[B,5]:0:200 T[5]:0:3",
+     .types = "u8 u16 u32 u64",
      .ref = binary},
     ONE("Sum", FLOATS, "T[B,5,7] T[5,7] T[1,7]"), ONE("Mean", FLOATS, "T[B,5,7] T[5,7] T[]"),
     ONE("Max", NUMBERS, "T[B,5,7] T[5,1] T[7]"), ONE("Min", NUMBERS, "T[B,5,7] T[5,1] T[7]"),

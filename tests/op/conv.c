@@ -159,7 +159,8 @@ static const struct op_case conv_rows[] = {
 };
 
 static const struct op_case integer_rows[] = {
-    {.name = "ConvInteger", .in = "u8[B,3,7,6]:0:255 u8[4,3,3,3]:0:255 u8[]=5 u8[]=9", .ref = conv_integer,
+    {.name = "ConvInteger", .in = "u8[B,3,7,6]:0:255 u8[4,3,3,3]:0:255 u8[]=5 u8[]=9",
+     .ref = conv_integer,
      .attrs = "pads=1,1,1,1"},
     {.name = "ConvInteger", .in = "u8[B,4,7,6]:0:255 i8[4,2,3,3]:-128:127 - i8[4]=1,2,-3,4",
      .ref = conv_integer, .attrs = "group=2 strides=2,1"},
@@ -231,7 +232,8 @@ static void conv_transpose(struct op_run *r)
     {.name = "ConvTranspose", .attrs = attrs_, .in = in_, .ref = conv_transpose, .tol = TOL}
 
 static const struct op_case transpose_rows[] = {
-    {.name = "ConvTranspose", .in = "T[B,3,4,5] T[3,2,3,3] T[2]", .types = FLOATS, .ref = conv_transpose,
+    {.name = "ConvTranspose", .in = "T[B,3,4,5] T[3,2,3,3] T[2]", .types = FLOATS,
+     .ref = conv_transpose,
      .tol = TOL},
     TRANSPOSE("strides=2,3 pads=1,0,1,2 output_padding=1,2", "f32[B,4,4,5] f32[4,3,3,4] f32[3]"),
     TRANSPOSE("group=2 dilations=2,2 strides=2,1", "f32[B,4,4,5] f32[4,3,3,2]"),

@@ -158,12 +158,14 @@ static void split(struct op_run *r)
 }
 
 static const struct op_case join_rows[] = {
-    {.name = "Concat", .in = "T[B,3] T[B,5] T[B,1]", .attrs = "axis=1", .types = ANY, .ref = concat},
+    {.name = "Concat", .in = "T[B,3] T[B,5] T[B,1]", .attrs = "axis=1", .types = ANY,
+     .ref = concat},
     {.name = "Concat", .in = "T[2,3,4] T[1,3,4]", .attrs = "axis=0", .types = SIZES, .ref = concat},
     {.name = "Concat", .in = "f32[B,3,4] f32[B,3,0] f32[B,3,9]", .attrs = "axis=-1", .ref = concat},
     {.name = "Concat", .in = "f32[B,40,300] f32[B,20,300]", .attrs = "axis=1", .ref = concat},
     {.name = "Concat", .in = "f32[B,3]", .attrs = "axis=1", .ref = concat},
-    {.name = "Split", .in = "T[B,9] i64[3]=2,4,3", .attrs = "axis=1", .outs = 3, .types = ANY, .ref = split},
+    {.name = "Split", .in = "T[B,9] i64[3]=2,4,3", .attrs = "axis=1", .outs = 3, .types = ANY,
+     .ref = split},
     {.name = "Split", .in = "f32[B,7,5]", .attrs = "axis=1 num_outputs=3", .outs = 3, .ref = split},
     {.name = "Split", .in = "f32[6,5]", .attrs = "num_outputs=2", .outs = 2, .ref = split},
     {.name = "Split", .in = "f32[B,4,6] i64[2]=6,0", .attrs = "axis=-1", .outs = 2, .ref = split},
@@ -197,14 +199,18 @@ static void slice(struct op_run *r)
 
 static const struct op_case slice_rows[] = {
     {.name = "Slice", .in = "T[B,9] i64[1]=2 i64[1]=7 i64[1]=1", .types = ANY, .ref = slice},
-    {.name = "Slice", .in = "T[B,9,8] i64[2]=-2,1 i64[2]=-100,7 i64[2]=1,-1 i64[2]=-2,3", .types = SIZES,
+    {.name = "Slice", .in = "T[B,9,8] i64[2]=-2,1 i64[2]=-100,7 i64[2]=1,-1 i64[2]=-2,3",
+     .types = SIZES,
      .ref = slice},
     {.name = "Slice", .in = "f32[6,7] i64[2]=1,2 i64[2]=1000,-1", .ref = slice},
     {.name = "Slice", .in = "f32[B,7] i64[1]=5 i64[1]=2 i64[1]=1", .ref = slice},
-    {.name = "Slice", .in = "f32[B,7,4] i32[1]=0 i32[1]=9223372036854775807 i32[1]=1", .ref = slice},
-    {.name = "Slice", .in = "f32[B,7] i64[1]=9223372036854775807 i64[1]=-9223372036854775807 i64[1]=1 i64[1]=-1",
+    {.name = "Slice", .in = "f32[B,7,4] i32[1]=0 i32[1]=9223372036854775807 i32[1]=1",
      .ref = slice},
-    {.name = "Slice", .in = "f32[B,30,40,20] i64[2]=3,5 i64[2]=28,39 i64[2]=1,2 i64[2]=1,2", .ref = slice},
+    {.name = "Slice",
+     .in = "f32[B,7] i64[1]=9223372036854775807 i64[1]=-9223372036854775807 i64[1]=1 i64[1]=-1",
+     .ref = slice},
+    {.name = "Slice", .in = "f32[B,30,40,20] i64[2]=3,5 i64[2]=28,39 i64[2]=1,2 i64[2]=1,2",
+     .ref = slice},
 };
 
 static void expand(struct op_run *r)
@@ -319,9 +325,11 @@ static void space(struct op_run *r)
 }
 
 static const struct op_case space_rows[] = {
-    {.name = "DepthToSpace", .in = "T[B,12,3,4]", .attrs = "blocksize=2", .types = SIZES, .ref = space},
+    {.name = "DepthToSpace", .in = "T[B,12,3,4]", .attrs = "blocksize=2", .types = SIZES,
+     .ref = space},
     {.name = "DepthToSpace", .in = "f32[B,18,3,4]", .attrs = "blocksize=3 mode=CRD", .ref = space},
-    {.name = "SpaceToDepth", .in = "T[B,3,6,8]", .attrs = "blocksize=2", .types = SIZES, .ref = space},
+    {.name = "SpaceToDepth", .in = "T[B,3,6,8]", .attrs = "blocksize=2", .types = SIZES,
+     .ref = space},
 };
 
 OP_MAIN("op layout", OP_TABLE(transpose_rows), OP_TABLE(view_rows), OP_TABLE(join_rows),

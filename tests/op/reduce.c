@@ -110,10 +110,13 @@ static const struct op_case reduce_rows[] = {
     REDUCE("Min", NUMBERS " i8 u8"), REDUCE("SumSquare", NUMBERS), REDUCE("L1", NUMBERS),
     REDUCE("L2", FLOATS),
     REDUCE("LogSumExp", FLOATS),
-    {.name = "ReduceProd", .in = "T[B,5,7]:1:3 i64[1]=-1", .types = FLOATS " i64 u32", .ref = reduce, .tol = TOL},
+    {.name = "ReduceProd", .in = "T[B,5,7]:1:3 i64[1]=-1", .types = FLOATS " i64 u32",
+     .ref = reduce, .tol = TOL},
     {.name = "ReduceProd", .in = "f32[4,33]:0.5:1.5 i64[1]=0", .ref = reduce, .tol = 40},
-    {.name = "ReduceLogSum", .in = "T[B,5,7]:0.5:3 i64[1]=1", .types = FLOATS, .ref = reduce, .tol = TOL},
-    {.name = "ReduceSum", .in = "f32[B,4] i64[0]", .attrs = "noop_with_empty_axes=1", .ref = reduce},
+    {.name = "ReduceLogSum", .in = "T[B,5,7]:0.5:3 i64[1]=1", .types = FLOATS, .ref = reduce,
+     .tol = TOL},
+    {.name = "ReduceSum", .in = "f32[B,4] i64[0]", .attrs = "noop_with_empty_axes=1",
+     .ref = reduce},
     {.name = "ReduceSum", .in = "f32[B,0,4] i64[1]=1", .ref = reduce},
     {.name = "ReduceProd", .in = "f32[B,0] i64[1]=1", .ref = reduce},
     {.name = "ReduceSum", .in = "f32[]", .ref = reduce, .tol = TOL},
@@ -122,7 +125,8 @@ static const struct op_case reduce_rows[] = {
     {.name = "ReduceMean", .in = "f32[B,30,40,40]:1:2 i64[2]=2,3", .ref = reduce, .tol = TOL},
     {.name = "ReduceMax", .in = "bool[B,5] i64[1]=1", .ref = reduce},
     {.name = "ReduceMin", .in = "bool[B,5] i64[1]=1", .ref = reduce},
-    {.name = "ReduceLogSumExp", .in = "f32[2,2]=1000,1001,-1000,-1001 i64[1]=1", .ref = log_sum_exp, .tol = 4},
+    {.name = "ReduceLogSumExp", .in = "f32[2,2]=1000,1001,-1000,-1001 i64[1]=1", .ref = log_sum_exp,
+     .tol = 4},
 };
 
 static void arg(struct op_run *r)
@@ -150,10 +154,12 @@ static void arg(struct op_run *r)
 }
 
 static const struct op_case arg_rows[] = {
-    {.name = "ArgMax", .in = "T[B,9]", .attrs = "axis=1", .types = NUMBERS " i8 u8 i16 u16", .ref = arg},
+    {.name = "ArgMax", .in = "T[B,9]", .attrs = "axis=1", .types = NUMBERS " i8 u8 i16 u16",
+     .ref = arg},
     {.name = "ArgMin", .in = "T[B,9]", .attrs = "axis=-1 keepdims=0", .types = NUMBERS, .ref = arg},
     {.name = "ArgMax", .in = "i64[B,40,3]", .attrs = "axis=1 select_last_index=1", .ref = arg},
-    {.name = "ArgMin", .in = "i32[B,40,3]", .attrs = "axis=1 keepdims=0 select_last_index=1", .ref = arg},
+    {.name = "ArgMin", .in = "i32[B,40,3]", .attrs = "axis=1 keepdims=0 select_last_index=1",
+     .ref = arg},
     {.name = "ArgMax", .in = "f32[B,4,1000]", .attrs = "axis=2", .ref = arg},
     {.name = "ArgMax", .in = "f32[7,5]", .ref = arg},
     {.name = "ArgMin", .in = "f32[2,5]=1,1,0,0,2,-inf,3,-inf,inf,0", .attrs = "axis=1", .ref = arg},
@@ -185,9 +191,12 @@ static void cumulate(struct op_run *r)
 
 static const struct op_case cumulate_rows[] = {
     {.name = "CumSum", .in = "T[B,9] i64[]=1", .types = NUMBERS, .ref = cumulate, .tol = TOL},
-    {.name = "CumSum", .in = "f32[B,9,5] i32[]=1", .attrs = "exclusive=1", .ref = cumulate, .tol = TOL},
-    {.name = "CumSum", .in = "f32[B,9,5] i64[]=-1", .attrs = "reverse=1", .ref = cumulate, .tol = TOL},
-    {.name = "CumSum", .in = "f32[6,5] i64[]=0", .attrs = "reverse=1 exclusive=1", .ref = cumulate, .tol = TOL},
+    {.name = "CumSum", .in = "f32[B,9,5] i32[]=1", .attrs = "exclusive=1", .ref = cumulate,
+     .tol = TOL},
+    {.name = "CumSum", .in = "f32[B,9,5] i64[]=-1", .attrs = "reverse=1", .ref = cumulate,
+     .tol = TOL},
+    {.name = "CumSum", .in = "f32[6,5] i64[]=0", .attrs = "reverse=1 exclusive=1", .ref = cumulate,
+     .tol = TOL},
     {.name = "CumProd", .in = "f32[B,9]:0.5:1.5 i64[]=1", .ref = cumulate, .tol = TOL},
 };
 

@@ -88,8 +88,7 @@ static void resize(struct op_run *r)
         op_unravel(i, dims, x->rank, index);
         for (int k = 0; k < x->rank; k++) {
             bool same = dims[k] == x->dims[k] && scale[k] == 1;
-            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], (double)x->dims[k],
-                                         (double)dims[k]),
+            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], (double)x->dims[k], (double)dims[k]),
                            x->dims[k]);
             if (same)
                 t[k] = (struct taps){1, {index[k]}, {1}};
@@ -127,7 +126,8 @@ static const struct op_case rows[] = {
     NEAREST(CT "align_corners axes=2,3", "f32[B,3,5,9] - - i64[2]=9,5"),
     NEAREST("axes=2,3", "f32[B,3,5,9] - f32[2]=2,2"),
     NEAREST("", "f32[B,3,40] - f32[3]=1,1,4"),
-    {.name = "Resize", .attrs = "mode=linear", .in = "T[B,3,4,5] - f32[4]=1,1,2,2", .ref = resize, .tol = TOL,
+    {.name = "Resize", .attrs = "mode=linear", .in = "T[B,3,4,5] - f32[4]=1,1,2,2", .ref = resize,
+     .tol = TOL,
      .types = "f32 f64 f16 bf16"},
     SMOOTH("mode=linear axes=2,3", "f32[B,3,7,9] - - i64[2]=11,4"),
     SMOOTH("mode=linear " CT "align_corners axes=2,3", "f32[B,3,5,9] - - i64[2]=11,20"),
@@ -138,7 +138,8 @@ static const struct op_case rows[] = {
     SMOOTH("mode=linear", "f32[B,2,4,5,6] - f32[5]=1,1,2,0.5,1.5"),
     SMOOTH("mode=linear", "f32[B,4,40,33] - f32[4]=1,1,2,2"),
     SMOOTH("mode=cubic", "f32[B,3,7,9] - f32[4]=1,1,1.7,0.6"),
-    SMOOTH("mode=cubic cubic_coeff_a=-0.5 exclude_outside=1 axes=2,3", "f32[B,3,7,9] - - i64[2]=9,12"),
+    SMOOTH("mode=cubic cubic_coeff_a=-0.5 exclude_outside=1 axes=2,3",
+           "f32[B,3,7,9] - - i64[2]=9,12"),
 };
 
 OP_MAIN("op resize", OP_TABLE(rows))

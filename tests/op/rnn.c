@@ -47,8 +47,8 @@ static void step_gru(const struct cell *c, const double *x, const double *h, dou
     }
     for (int64_t u = 0; u < c->hidden; u++) {
         double z = sigmoid(both(c, x, h, 0, u));
-        double n = part(c, 0, x, c->size, 2, u) + (linear ? reset[u] * part(c, 1, h, c->hidden, 2,
-                                                                            u)
+        double n = part(c, 0, x, c->size, 2,
+                        u) + (linear ? reset[u] * part(c, 1, h, c->hidden, 2, u)
                                                           : part(c, 1, gated, c->hidden, 2, u));
         next[u] = (1 - z) * tanh(n) + z * h[u];
     }
@@ -134,17 +134,20 @@ static void rnn(struct op_run *r)
 
 static const struct op_case rows[] = {
     ROW("LSTM", 3, "hidden_size=5", "f32[7,B,4] f32[1,20,4] f32[1,20,5]"),
-    ROW("LSTM", 3, "hidden_size=5 direction=reverse", "f32[7,B,4] f32[1,20,4] f32[1,20,5] f32[1,40]"),
+    ROW("LSTM", 3, "hidden_size=5 direction=reverse",
+        "f32[7,B,4] f32[1,20,4] f32[1,20,5] f32[1,40]"),
     ROW("LSTM", 3, "hidden_size=5 direction=bidirectional",
         "f32[7,B,4] f32[2,20,4] f32[2,20,5] f32[2,40] i32[B]=7,1,4 f32[2,B,5] f32[2,B,5] f32[2,15]"),
-    ROW("LSTM", 3, "hidden_size=3 layout=1", "f32[B,6,4] f32[1,12,4] f32[1,12,3] f32[1,24] - f32[B,1,3] f32[B,1,3]"),
+    ROW("LSTM", 3, "hidden_size=3 layout=1",
+        "f32[B,6,4] f32[1,12,4] f32[1,12,3] f32[1,24] - f32[B,1,3] f32[B,1,3]"),
     ROW("LSTM", 3, "hidden_size=33", "f32[5,B,40] f32[1,132,40] f32[1,132,33] f32[1,264]"),
     ROW("GRU", 2, "hidden_size=5", "f32[7,B,4] f32[1,15,4] f32[1,15,5] f32[1,30]"),
     ROW("GRU", 2, "hidden_size=5 linear_before_reset=1 direction=bidirectional",
         "f32[7,B,4] f32[2,15,4] f32[2,15,5] f32[2,30] i32[B]=7,2,4 f32[2,B,5]"),
     ROW("GRU", 2, "hidden_size=20 layout=1", "f32[B,6,30] f32[1,60,30] f32[1,60,20]"),
     ROW("RNN", 2, "hidden_size=5", "f32[7,B,4] f32[1,5,4] f32[1,5,5] f32[1,10]"),
-    ROW("RNN", 2, "hidden_size=5 direction=reverse", "f32[7,B,4] f32[1,5,4] f32[1,5,5] - i32[B]=3,7,1 f32[1,B,5]"),
+    ROW("RNN", 2, "hidden_size=5 direction=reverse",
+        "f32[7,B,4] f32[1,5,4] f32[1,5,5] - i32[B]=3,7,1 f32[1,B,5]"),
 };
 
 OP_MAIN("op rnn", OP_TABLE(rows))
