@@ -102,13 +102,13 @@ static void binary(struct op_run *r)
     }
 }
 
-#define SHAPES(op, types_, range)                                                                    \
-    {.name = op, .in = "T[B,5,7]" range " T[B,5,7]" range, .types = types_, .ref = binary, .tol = TOL},   \
-    {.name = op, .in = "T[B,37]" range " T[37]" range, .types = types_, .ref = binary, .tol = TOL},       \
-    {.name = op, .in = "T[B,37]" range " T[]" range, .types = types_, .ref = binary, .tol = TOL},         \
-    {.name = op, .in = "T[]" range " T[B,37]" range, .types = types_, .ref = binary, .tol = TOL},         \
-    {.name = op, .in = "T[B,1,7]" range " T[4,1]" range, .types = types_, .ref = binary, .tol = TOL},     \
-    {.name = op, .in = "T[B,4,1]" range " T[1,1,9]" range, .types = types_, .ref = binary, .tol = TOL}
+#define SHAPES(op, types_, range)                                                            \
+    ONE(op, types_, "T[B,5,7]" range " T[B,5,7]" range),                                     \
+    ONE(op, types_, "T[B,37]" range " T[37]" range),                                         \
+    ONE(op, types_, "T[B,37]" range " T[]" range),                                           \
+    ONE(op, types_, "T[]" range " T[B,37]" range),                                           \
+    ONE(op, types_, "T[B,1,7]" range " T[4,1]" range),                                       \
+    ONE(op, types_, "T[B,4,1]" range " T[1,1,9]" range)
 #define ONE(op, types_, in_) {.name = op, .in = in_, .types = types_, .ref = binary, .tol = TOL}
 
 static const struct op_case rows[] = {

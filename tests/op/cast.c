@@ -47,10 +47,11 @@ static void cast(struct op_run *r)
 
 #define FLOATS "f32 f64 f16 bf16"
 #define INTS "i8 i16 i32 i64 u8 u16 u32 u64"
-#define CAST(to, types_, in_) {.name = "Cast", .attrs = "to=" to, .in = in_, .types = types_,
-                               .ref = cast}
-#define ROWS(to)                                                                             \
-    CAST(to, FLOATS " bool " INTS, "T[B,37]:0:100"), CAST(to, "f32 f16 i8 i64", "T[B,5,33]:-100:100")
+#define CAST(to, types_, in_) \
+    {.name = "Cast", .attrs = "to=" to, .in = in_, .types = types_, .ref = cast}
+#define ROWS(to)                                     \
+    CAST(to, FLOATS " bool " INTS, "T[B,37]:0:100"), \
+    CAST(to, "f32 f16 i8 i64", "T[B,5,33]:-100:100")
 
 static const struct op_case rows[] = {
     ROWS("float"), ROWS("double"), ROWS("float16"), ROWS("bfloat16"), ROWS("int64"), ROWS("int32"),

@@ -132,8 +132,8 @@ static void qlinear_conv(struct op_run *r)
     }
 }
 
-#define CONV(attrs_, in_) {.name = "Conv", .attrs = attrs_, .in = in_, .types = FLOATS, .ref = conv,
-                           .tol = TOL}
+#define CONV(attrs_, in_) \
+    {.name = "Conv", .attrs = attrs_, .in = in_, .types = FLOATS, .ref = conv, .tol = TOL}
 #define CONV32(attrs_, in_) {.name = "Conv", .attrs = attrs_, .in = in_, .ref = conv, .tol = TOL}
 
 static const struct op_case conv_rows[] = {
@@ -167,10 +167,12 @@ static const struct op_case integer_rows[] = {
     {.name = "ConvInteger", .in = "i8[B,3,9]:-128:127 i8[4,3,3]:-128:127", .ref = conv_integer},
     /* Halfway between integers, f32 may fall either way. */
     {.name = "QLinearConv", .attrs = "pads=1,1,1,1", .quantum = 1, .ref = qlinear_conv,
-     .in = "u8[B,3,7,6]:0:255 f32[]=0.02 u8[]=120 i8[4,3,3,3]:-128:127 f32[4]=0.01,0.02,0.03,0.01 i8[4]=0 "
+     .in = "u8[B,3,7,6]:0:255 f32[]=0.02 u8[]=120 i8[4,3,3,3]:-128:127 "
+           "f32[4]=0.01,0.02,0.03,0.01 i8[4]=0 "
            "f32[]=0.3 u8[]=100 i32[4]:-500:500"},
     {.name = "QLinearConv", .attrs = "group=4 strides=2,2", .quantum = 1, .ref = qlinear_conv,
-     .in = "i8[B,4,9,9]:-128:127 f32[]=0.02 i8[]=3 i8[4,1,3,3]:-128:127 f32[]=0.01 i8[]=0 f32[]=0.3 i8[]=-10"},
+     .in = "i8[B,4,9,9]:-128:127 f32[]=0.02 i8[]=3 i8[4,1,3,3]:-128:127 f32[]=0.01 i8[]=0 "
+           "f32[]=0.3 i8[]=-10"},
 };
 
 static void transpose_dims(const struct op_run *r, struct window *w)
@@ -180,7 +182,8 @@ static void transpose_dims(const struct op_run *r, struct window *w)
     bool upper = op_is(r, "auto_pad", "SAME_UPPER"), lower = op_is(r, "auto_pad", "SAME_LOWER");
     fill(r, "output_padding", more, w->n, 0);
     for (int k = 0; k < w->n; k++) {
-        int64_t full = w->stride[k] * (w->in[k] - 1) + more[k] + (w->kernel[k] - 1) * w->dilation[k] + 1;
+        int64_t reach = (w->kernel[k] - 1) * w->dilation[k] + 1;
+        int64_t full = w->stride[k] * (w->in[k] - 1) + more[k] + reach;
         w->out[k] = shape ? given[k] : upper || lower ? w->in[k] * w->stride[k]
                                                       : full - w->pad[k] - w->pad[k + w->n];
         if (shape || upper || lower) {
@@ -209,7 +212,7 @@ static void conv_transpose(struct op_run *r)
     }
     for (int64_t e = 0; e < x->dims[0] * x->dims[1] * plane * per * taps; e++) {
         int64_t t = e % taps, m = e / taps % per, p = e / taps / per % plane;
-        int64_t channel = e / taps / per / plane % x->dims[1], b = e / taps / per / plane / x->dims[1];
+        int64_t unit = e / taps / per / plane, channel = unit % x->dims[1], b = unit / x->dims[1];
         int64_t place = 0;
         bool inside = true;
         op_unravel(t, win.kernel, win.n, tap);
@@ -221,7 +224,7 @@ static void conv_transpose(struct op_run *r)
         }
         if (!inside)
             continue;
-        double one = x->v[(b * x->dims[1] + channel) * plane + p] * w->v[(channel * per + m) * taps + t];
+        double one = x->v[unit * plane + p] * w->v[(channel * per + m) * taps + t];
         int64_t at = (b * dims[1] + channel / c * per + m) * out_plane + place;
         y->v[at] += one;
         scale[at] += fabs(one);

@@ -322,7 +322,8 @@ static void check_fact(const struct subject *s, const struct fact *f, const stru
         CHECK(sym_is_unknown(v) ||
                   v == dtype_load_i64(got->dtype,
                                       (char *)got->data + i * (int64_t)dtype_size(got->dtype)),
-              "%s: output %d, element %lld is %lld %s", s->what, o, (long long)i, (long long)v, when);
+              "%s: output %d, element %lld is %lld %s", s->what, o,
+              (long long)i, (long long)v, when);
     }
 }
 

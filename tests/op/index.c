@@ -56,7 +56,8 @@ static void gather_elements(struct op_run *r)
         y->v[i] = x->v[element_place(x, index, i, axis)];
 }
 
-/* Row i of indices, whose last dim addresses x's dims from `batch` on: the first element it names. */
+/* Row i of indices, whose last dim addresses x's dims from `batch` on: the first
+ * element that it names. */
 static int64_t row_place(const struct op_tensor *x, const struct op_tensor *index, int64_t i,
                          int batch,
                          int64_t slice)
@@ -219,7 +220,8 @@ static void one_hot(struct op_run *r)
     int64_t inner = op_product(dims, axis + 1, rank);
     for (int64_t i = 0; i < y->n; i++) {
         double v = x->v[i / inner / depth * inner + i % inner];
-        bool on = v >= -(double)depth && v < (double)depth && from_end(v, depth) == i / inner % depth;
+        bool on = v >= -(double)depth && v < (double)depth;
+        on = on && from_end(v, depth) == i / inner % depth;
         y->v[i] = r->in[2].v[on];
     }
 }
@@ -260,7 +262,8 @@ static void compress(struct op_run *r)
 static void trilu(struct op_run *r)
 {
     struct op_tensor *y = op_out_like(r, 0, 0);
-    int64_t h = y->dims[y->rank - 2], w = y->dims[y->rank - 1], k = op_has(r, 1) ? (int64_t)r->in[1].v[0] : 0;
+    int64_t h = y->dims[y->rank - 2], w = y->dims[y->rank - 1];
+    int64_t k = op_has(r, 1) ? (int64_t)r->in[1].v[0] : 0;
     for (int64_t i = 0; i < y->n; i++) {
         int64_t d = i % w - i / w % h;
         y->v[i] = (op_int(r, "upper", 1) ? d >= k : d <= k) ? r->in[0].v[i] : 0;

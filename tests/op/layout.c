@@ -11,7 +11,8 @@
 static void transpose(struct op_run *r)
 {
     const struct op_tensor *x = &r->in[0];
-    int64_t perm[TENSOR_RANK_MAX], dims[TENSOR_RANK_MAX], to[TENSOR_RANK_MAX], from[TENSOR_RANK_MAX];
+    int64_t perm[TENSOR_RANK_MAX], dims[TENSOR_RANK_MAX];
+    int64_t to[TENSOR_RANK_MAX], from[TENSOR_RANK_MAX];
     if (op_ints(r, "perm", perm) == 0)
         for (int k = 0; k < x->rank; k++)
             perm[k] = x->rank - 1 - k;
@@ -175,7 +176,8 @@ static const struct op_case join_rows[] = {
 static void slice(struct op_run *r)
 {
     const struct op_tensor *x = &r->in[0];
-    int64_t dims[TENSOR_RANK_MAX], first[TENSOR_RANK_MAX] = {0}, step[TENSOR_RANK_MAX], index[TENSOR_RANK_MAX];
+    int64_t dims[TENSOR_RANK_MAX], index[TENSOR_RANK_MAX];
+    int64_t first[TENSOR_RANK_MAX] = {0}, step[TENSOR_RANK_MAX];
     for (int k = 0; k < x->rank; k++)
         dims[k] = x->dims[k], step[k] = 1;
     for (int64_t i = 0; i < r->in[1].n; i++) {
@@ -265,7 +267,8 @@ static int64_t pad_source(const struct op_run *r, int64_t i, int64_t n)
 static void pad(struct op_run *r)
 {
     const struct op_tensor *x = &r->in[0];
-    int64_t dims[TENSOR_RANK_MAX], index[TENSOR_RANK_MAX], begin[TENSOR_RANK_MAX] = {0}, n = r->in[1].n / 2;
+    int64_t dims[TENSOR_RANK_MAX], index[TENSOR_RANK_MAX], begin[TENSOR_RANK_MAX] = {0};
+    int64_t n = r->in[1].n / 2;
     memcpy(dims, x->dims, sizeof dims);
     for (int64_t i = 0; i < n; i++) {
         int k = op_has(r, 3) ? op_axis((int64_t)r->in[3].v[i], x->rank) : (int)i;
@@ -284,8 +287,8 @@ static void pad(struct op_run *r)
     }
 }
 
-#define PAD(attrs_, types_, in_) {.name = "Pad", .attrs = attrs_, .in = in_, .types = types_,
-                                  .ref = pad}
+#define PAD(attrs_, types_, in_) \
+    {.name = "Pad", .attrs = attrs_, .in = in_, .types = types_, .ref = pad}
 
 static const struct op_case grow_rows[] = {
     {.name = "Expand", .in = "T[B,1] i64[2]=1,5", .types = ANY, .ref = expand},
@@ -316,7 +319,8 @@ static void space(struct op_run *r)
     struct op_tensor *y = op_out(r, 0, x->dtype, 4, deep ? to_depth : to_space);
     int64_t low_h = high / s, low_w = big / s;
     for (int64_t i = 0; i < x->n; i++) { /* i in the one with large planes, at in the other */
-        int64_t col = i % big, row = i / big % high, channel = i / big / high % k, b = i / big / high / k;
+        int64_t col = i % big, row = i / big % high, plane = i / big / high;
+        int64_t channel = plane % k, b = plane / k;
         int64_t block = row % s * s + col % s;
         int64_t depth = crd ? channel * s * s + block : block * k + channel;
         int64_t at = ((b * k * s * s + depth) * low_h + row / s) * low_w + col / s;

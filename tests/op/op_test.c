@@ -251,7 +251,8 @@ static void same_bits(const struct op_run *r, const struct value *a, const struc
         int64_t i = 0;
         while (tensor_bytes(x) == tensor_bytes(y) && i < tensor_count(x) &&
                memcmp((char *)x->data + (size_t)i * dtype_size(x->dtype),
-                      (char *)y->data + (size_t)i * dtype_size(x->dtype), dtype_size(x->dtype)) == 0)
+                      (char *)y->data + (size_t)i * dtype_size(x->dtype),
+                      dtype_size(x->dtype)) == 0)
             i++;
         CHECK(false, "%s: output %d, %s, has other bits %s, from element %lld on", what, o,
               tensor_describe(x, have, sizeof have), against, (long long)i);

@@ -83,7 +83,7 @@ int op_main(const char *family, int argc, char **argv, const struct op_table *ta
         return op_main(family, argc, argv, tables, sizeof(tables) / sizeof *tables);       \
     }
 
-/* ---- for references ------------------------------------------------------------------------------ */
+/* ---- for references -------------------------------------------------------------------------- */
 
 /* Output o with this type; v is zeroed. */
 struct op_tensor *op_out(struct op_run *r, int o, enum dtype dtype, int rank, const int64_t *dims);

@@ -127,8 +127,8 @@ static void pool(struct op_run *r)
     }
 }
 
-#define MAX_(attrs_, in_, types_) {.name = "MaxPool", .attrs = attrs_, .in = in_, .types = types_,
-                                   .ref = pool}
+#define MAX_(attrs_, in_, types_) \
+    {.name = "MaxPool", .attrs = attrs_, .in = in_, .types = types_, .ref = pool}
 #define MAX2(attrs_, in_) {.name = "MaxPool", .attrs = attrs_, .in = in_, .outs = 2, .ref = pool}
 #define AVERAGE(attrs_, in_, types_) \
     {.name = "AveragePool", .attrs = attrs_, .in = in_, .types = types_, .ref = pool, .tol = TOL}

@@ -127,9 +127,9 @@ static void qlinear(struct op_run *r)
     double low = y->dtype == DTYPE_U8 ? 0 : -128;
     for (int64_t i = 0; i < m * n; i++) {
         int64_t p = i / n, q = i % n;
-        double sum = 0;
+        double sum = 0, zero = r->in[5].v[r->in[5].n > 1 ? q : 0];
         for (int64_t j = 0; j < k; j++)
-            sum += (a->v[p * k + j] - r->in[2].v[0]) * (b->v[j * n + q] - r->in[5].v[r->in[5].n > 1 ? q : 0]);
+            sum += (a->v[p * k + j] - r->in[2].v[0]) * (b->v[j * n + q] - zero);
         sum *= r->in[1].v[0] * r->in[4].v[r->in[4].n > 1 ? q : 0] / r->in[6].v[0];
         y->v[i] = fmin(fmax(nearbyint(sum) + r->in[7].v[0], low), low + 255);
     }
@@ -138,7 +138,8 @@ static void qlinear(struct op_run *r)
 /* A value halfway between two integers in exact arithmetic may fall either way in f32. */
 static const struct op_case qlinear_rows[] = {
     {.name = "QLinearMatMul", .quantum = 1, .ref = qlinear,
-     .in = "u8[B,9]:0:255 f32[]=0.01 u8[]=113 u8[9,7]:0:255 f32[]=0.02 u8[]=114 f32[]=0.011 u8[]=118"},
+     .in = "u8[B,9]:0:255 f32[]=0.01 u8[]=113 u8[9,7]:0:255 f32[]=0.02 u8[]=114 "
+           "f32[]=0.011 u8[]=118"},
     {.name = "QLinearMatMul", .quantum = 1, .ref = qlinear,
      .in = "i8[4,40]:-128:127 f32[]=0.01 i8[]=3 i8[40,5]:-128:127 f32[5]=0.02,0.01,0.03 "
            "i8[5]=1,-4,3,0,5 f32[]=0.5 i8[]=-8"},

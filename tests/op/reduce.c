@@ -97,13 +97,14 @@ static void log_sum_exp(struct op_run *r)
         y->v[i] = fmax(x[2 * i], x[2 * i + 1]) + log1p(exp(-1));
 }
 
-#define REDUCE(word, types_)                                                                             \
-    {.name = "Reduce" word, .in = "T[B,5,7] i64[1]=-1", .types = types_, .ref = reduce, .tol = TOL},      \
-    {.name = "Reduce" word, .in = "T[4,B,33] i64[2]=0,2", .attrs = "keepdims=0", .types = types_,         \
-     .ref = reduce, .tol = TOL},                                                                         \
-    {.name = "Reduce" word, .in = "f32[B,9,20] i64[1]=1", .ref = reduce, .tol = TOL},                     \
-    {.name = "Reduce" word, .in = "f32[3,4]", .attrs = "keepdims=0", .ref = reduce, .tol = TOL},          \
-    {.name = "Reduce" word, .in = "f32[3,4,5,6] i64[2]=1,-2", .ref = reduce, .tol = TOL}
+#define ROW(word, types_, in_, attrs_)                                                       \
+    {.name = "Reduce" word, .in = in_, .attrs = attrs_, .types = types_, .ref = reduce,      \
+     .tol = TOL}
+#define REDUCE(word, types_)                                                                 \
+    ROW(word, types_, "T[B,5,7] i64[1]=-1", ""),                                             \
+    ROW(word, types_, "T[4,B,33] i64[2]=0,2", "keepdims=0"),                                 \
+    ROW(word, "f32", "f32[B,9,20] i64[1]=1", ""), ROW(word, "f32", "f32[3,4]", "keepdims=0"), \
+    ROW(word, "f32", "f32[3,4,5,6] i64[2]=1,-2", "")
 
 static const struct op_case reduce_rows[] = {
     REDUCE("Sum", NUMBERS), REDUCE("Mean", NUMBERS), REDUCE("Max", NUMBERS " i8 u8"),

@@ -77,7 +77,7 @@ static void resize(struct op_run *r)
     }
     for (int k = 0; k < (n ? n : x->rank); k++) {
         int d = n ? op_axis(axes[k], x->rank) : k;
-        dims[d] = sized ? (int64_t)r->in[3].v[k] : (int64_t)floor(r->in[2].v[k] * (double)x->dims[d]);
+        dims[d] = (int64_t)(sized ? r->in[3].v[k] : floor(r->in[2].v[k] * (double)x->dims[d]));
         scale[d] = sized ? (double)dims[d] / (double)x->dims[d] : r->in[2].v[k];
     }
     struct op_tensor *y = op_out(r, 0, x->dtype, x->rank, dims);
@@ -88,7 +88,8 @@ static void resize(struct op_run *r)
         op_unravel(i, dims, x->rank, index);
         for (int k = 0; k < x->rank; k++) {
             bool same = dims[k] == x->dims[k] && scale[k] == 1;
-            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], (double)x->dims[k], (double)dims[k]),
+            double n = (double)x->dims[k], m = (double)dims[k];
+            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], n, m),
                            x->dims[k]);
             if (same)
                 t[k] = (struct taps){1, {index[k]}, {1}};
@@ -110,10 +111,10 @@ static void resize(struct op_run *r)
     }
 }
 
-#define NEAREST(attrs_, in_) {.name = "Resize", .attrs = "mode=nearest " attrs_, .in = in_,
-                              .ref = resize}
-#define SMOOTH(attrs_, in_) {.name = "Resize", .attrs = attrs_, .in = in_, .ref = resize,
-                             .tol = TOL}
+#define NEAREST(attrs_, in_) \
+    {.name = "Resize", .attrs = "mode=nearest " attrs_, .in = in_, .ref = resize}
+#define SMOOTH(attrs_, in_) \
+    {.name = "Resize", .attrs = attrs_, .in = in_, .ref = resize, .tol = TOL}
 #define CT "coordinate_transformation_mode="
 
 static const struct op_case rows[] = {

@@ -26,7 +26,7 @@ static double part(const struct cell *c, int which, const double *from, int64_t 
 {
     const double *w = c->r->in[1 + which].v + ((c->d * c->kind + g) * c->hidden + u) * n;
     double sum = op_has(c->r, 3)
-                     ? c->r->in[3].v[(c->d * 2 + which) * c->kind * c->hidden + g * c->hidden + u] : 0;
+                     ? c->r->in[3].v[((c->d * 2 + which) * c->kind + g) * c->hidden + u] : 0;
     for (int64_t k = 0; k < n; k++)
         sum += w[k] * from[k];
     return sum;
@@ -92,9 +92,9 @@ static void run_row(const struct cell *c, struct op_run *r, int64_t b, bool back
         for (int64_t u = 0; u < c->hidden && c->kind == 1; u++)
             next[u] = tanh(both(c, x, h, 0, u));
         memcpy(h, next, sizeof h);
-        for (int64_t u = 0; u < c->hidden; u++)
-            r->out[0].v[(c->by_row ? (b * c->steps + t) * c->directions + c->d
-                                   : (t * c->directions + c->d) * c->batch + b) * c->hidden + u] = h[u];
+        int64_t at = c->by_row ? (b * c->steps + t) * c->directions + c->d
+                               : (t * c->directions + c->d) * c->batch + b;
+        memcpy(r->out[0].v + at * c->hidden, h, (size_t)c->hidden * sizeof *h);
     }
     for (int64_t u = 0; u < c->hidden; u++) {
         r->out[1].v[state_place(c, b, u)] = h[u];
@@ -129,15 +129,16 @@ static void rnn(struct op_run *r)
     }
 }
 
-#define ROW(op, n, attrs_, in_) {.name = op, .attrs = attrs_, .in = in_, .outs = n, .ref = rnn,
-                                 .tol = TOL}
+#define ROW(op, n, attrs_, in_) \
+    {.name = op, .attrs = attrs_, .in = in_, .outs = n, .ref = rnn, .tol = TOL}
 
 static const struct op_case rows[] = {
     ROW("LSTM", 3, "hidden_size=5", "f32[7,B,4] f32[1,20,4] f32[1,20,5]"),
     ROW("LSTM", 3, "hidden_size=5 direction=reverse",
         "f32[7,B,4] f32[1,20,4] f32[1,20,5] f32[1,40]"),
     ROW("LSTM", 3, "hidden_size=5 direction=bidirectional",
-        "f32[7,B,4] f32[2,20,4] f32[2,20,5] f32[2,40] i32[B]=7,1,4 f32[2,B,5] f32[2,B,5] f32[2,15]"),
+        "f32[7,B,4] f32[2,20,4] f32[2,20,5] f32[2,40] i32[B]=7,1,4 f32[2,B,5] "
+        "f32[2,B,5] f32[2,15]"),
     ROW("LSTM", 3, "hidden_size=3 layout=1",
         "f32[B,6,4] f32[1,12,4] f32[1,12,3] f32[1,24] - f32[B,1,3] f32[B,1,3]"),
     ROW("LSTM", 3, "hidden_size=33", "f32[5,B,40] f32[1,132,40] f32[1,132,33] f32[1,264]"),

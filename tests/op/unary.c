@@ -101,8 +101,8 @@ static void unary(struct op_run *r)
 
 #define EXACT(op, types_, in_) {.name = op, .in = in_, .types = types_, .ref = unary}
 #define NEAR(op, in_) {.name = op, .in = in_, .types = FLOATS, .ref = unary, .tol = TOL}
-#define WITH(op, attrs_, in_) {.name = op, .attrs = attrs_, .in = in_, .types = FLOATS,
-                               .ref = unary, .tol = TOL}
+#define WITH(op, attrs_, in_) \
+    {.name = op, .attrs = attrs_, .in = in_, .types = FLOATS, .ref = unary, .tol = TOL}
 #define EDGES "T[9]=0,-0,inf,-inf,nan,1,-1,0.5,-2"
 
 static const struct op_case rows[] = {
