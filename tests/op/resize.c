@@ -88,8 +88,8 @@ static void resize(struct op_run *r)
         op_unravel(i, dims, x->rank, index);
         for (int k = 0; k < x->rank; k++) {
             bool same = dims[k] == x->dims[k] && scale[k] == 1;
-            double n = (double)x->dims[k], m = (double)dims[k];
-            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], n, m),
+            double from = (double)x->dims[k], to = (double)dims[k];
+            t[k] = taps_at(r, coordinate(r, (double)index[k], scale[k], from, to),
                            x->dims[k]);
             if (same)
                 t[k] = (struct taps){1, {index[k]}, {1}};
