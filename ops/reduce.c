@@ -219,6 +219,14 @@ static int64_t int_limit(enum dtype t, bool low)
     return low || t == DTYPE_BOOL ? !low : (int64_t)(UINT64_MAX >> (64 - bits));
 }
 
+/* Towards zero; what no integer holds becomes the nearest limit, NaN 0. */
+static int64_t whole_part(double v)
+{
+    if (!(v > -0x1p63))
+        return v != v ? 0 : INT64_MIN;
+    return v < 0x1p63 ? (int64_t)v : INT64_MAX;
+}
+
 static void reduce_one(enum reduce_op op, enum dtype t, const char *x, int64_t n, size_t step, char *y)
 {
     bool whole = !dtype_is_float(t) && op != REDUCE_L2 && op != REDUCE_LOG_SUM && op != REDUCE_LOG_SUM_EXP;
@@ -229,7 +237,7 @@ static void reduce_one(enum reduce_op op, enum dtype t, const char *x, int64_t n
     else if (dtype_is_float(t))
         dtype_store_f64(t, y, reduce_real(op, t, x, n, step));
     else
-        dtype_store_i64(t, y, (int64_t)reduce_real(op, t, x, n, step));
+        dtype_store_i64(t, y, whole_part(reduce_real(op, t, x, n, step)));
 }
 
 /* ---- running -------------------------------------------------------------------------------------- */

@@ -11,12 +11,12 @@ struct range range_bucket(int64_t value)
         return (struct range){value, value};
     int64_t low = 2, high = 2;
     while (high < value) {
-        low = high + 1;
         bool power = (high & (high - 1)) == 0;
-        int64_t next = high < 4 ? high + 1 : power ? high + high / 2 : high / 3 * 4;
-        if (next <= high) /* overflow: no range beyond */
+        int64_t step = high < 4 ? 1 : power ? high / 2 : high / 3;
+        if (high > INT64_MAX - step) /* no bucket ends beyond */
             return (struct range){value, value};
-        high = next;
+        low = high + 1;
+        high += step;
     }
     return (struct range){low, high};
 }
