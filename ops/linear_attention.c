@@ -97,7 +97,7 @@ static int check_rows(struct infer *c, int i, int64_t a, int64_t b, struct err *
 static int linear_infer(struct infer *c, struct err *e)
 {
     const struct attrs_linear *at = c->attrs;
-    int64_t dk, dv, kv = at->kv_num_heads;
+    int64_t dk = SYM_UNKNOWN, dv = SYM_UNKNOWN, kv = at->kv_num_heads;
     int rc = check_attrs(c, e);
     if (rc == 0)
         rc = check_types(c, e);
