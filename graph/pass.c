@@ -104,6 +104,9 @@ static int64_t run_tree(pass_fn *fn, struct graph *g, struct pass_context *c, st
 static int64_t run_pass(int i, struct graph *main, struct pass_context *c, struct err *e)
 {
     uint64_t start = now();
+    int stopped = c->stop ? stop_poll(c->stop, e) : 0;
+    if (stopped)
+        return stopped;
     int64_t count = run_tree(rows[i].fn, main, c, e);
     if (count < 0)
         return err_at(e, (int)count, "pass %s", rows[i].name);

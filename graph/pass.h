@@ -35,6 +35,7 @@ struct pass_context {
     int (*infer)(struct graph *main, void *arg, struct err *e);
     void *arg;
     struct pass_report *report; /* added to; may be NULL */
+    const struct stop *stop;    /* polled before each pass; may be NULL */
 
     uint64_t done; /* rewrites so far */
 };

@@ -86,7 +86,8 @@ static int infer_again(struct graph *main, void *arg, struct err *e)
     return graph_infer(main, e);
 }
 
-static int transform(struct infer_model *m, const struct infer_load_options *o, struct err *e)
+static int transform(struct infer_model *m, const struct infer_load_options *o, const struct stop *stop,
+                     struct err *e)
 {
     struct pass_context c = {
         .select = o->passes ? o->passes : knob_get(KNOB_PASSES),
@@ -94,6 +95,7 @@ static int transform(struct infer_model *m, const struct infer_load_options *o, 
         .infer = infer_again,
         .arg = m,
         .report = &m->passes,
+        .stop = stop,
     };
     int rc = graph_infer(m->graph, e);
     if (rc == 0)
@@ -130,7 +132,7 @@ static int list_symbols(struct infer_model *m, struct err *e)
 static int build(struct infer_model *m, const struct infer_load_options *o, const struct stop *stop,
                  struct err *e)
 {
-    int rc = transform(m, o, e);
+    int rc = transform(m, o, stop, e);
     if (rc == 0)
         rc = stop_poll(stop, e);
     if (rc == 0)
