@@ -230,11 +230,26 @@ static int64_t rnn_tasks(const struct shape *s)
     return s->n_dirs * s->batch;
 }
 
-/* Doubles of one task: pre-activations and inputs of all steps, states, gates, biases. */
+/* Floats of scratch that the products of a task need. */
+static size_t product_floats(const struct shape *s)
+{
+    return gemm_f32_scratch(s->kernel, (size_t)(s->hidden > s->input ? s->hidden : s->input));
+}
+
+/* Room for the f32 or f64 input of any product: all steps' inputs, or a state. */
+static int64_t narrow_doubles(const struct shape *s)
+{
+    int64_t inputs = s->seq * s->input;
+    return (inputs > s->hidden ? inputs : s->hidden) + 8;
+}
+
+/* Doubles of one task: pre-activations of all steps, a product's input, gates (with GRU's second product),
+ * biases, states and peepholes, scratch; in the order of row_begin. */
 static size_t task_doubles(const struct shape *s)
 {
-    return (size_t)(s->seq * (s->gates + s->input) + 3 * s->gates + 8 * s->hidden) +
-           (gemm_f32_scratch(s->kernel, (size_t)(s->hidden > s->input ? s->hidden : s->input)) + 1) / 2 + 16;
+    return (size_t)(s->seq * s->gates + narrow_doubles(s) + (s->gates + 4 * s->hidden) + 2 * s->gates +
+                    5 * s->hidden) +
+           (product_floats(s) + 1) / 2 + 16;
 }
 
 /* Shared: weights packed for f32, or widened for f64. */
@@ -279,22 +294,15 @@ static double apply(const struct row *r, int which, double x)
     return f->fn(clip(x, at->clip), f->alpha, f->beta);
 }
 
-/* out (double) = in (m x k) times the transposed weight (gates x k) of this direction. */
-static void product(const struct row *r, bool recurrent, const double *in, int64_t m, double *out)
+/* out (double) = r->narrow (m x k floats) times the transposed weight (gates x k) of this direction. */
+static void product_f32(const struct row *r, bool recurrent, int64_t m, double *out)
 {
     const struct shape *s = &r->j->shape;
-    int64_t k = recurrent ? s->hidden : s->input;
-    if (s->wide) {
-        const struct tensor *w = call_in(r->j->call, recurrent ? 2 : 1);
-        gemm_f64((size_t)m, (size_t)s->gates, (size_t)k, in, (size_t)k, 1,
-                 (const double *)w->data + (int64_t)r->dir * s->gates * k, 1, (size_t)k, out, (size_t)s->gates);
-        return;
-    }
-    float *narrow = (float *)r->narrow, *result = (float *)out;
-    for (int64_t i = 0; i < m * k; i++)
-        narrow[i] = (float)in[i];
-    struct gemm_f32 g = {.kernel = s->kernel, .m = (size_t)m, .n = (size_t)s->gates, .k = (size_t)k,
-                         .a = narrow, .a_row = (size_t)k, .a_k = 1, .c = result, .c_row = (size_t)s->gates,
+    size_t k = (size_t)(recurrent ? s->hidden : s->input);
+    float *result = (float *)out; /* widened in place afterwards, from the end */
+    struct gemm_f32 g = {.kernel = s->kernel, .m = (size_t)m, .n = (size_t)s->gates, .k = k,
+                         .a = (const float *)r->narrow, .a_row = k, .a_k = 1, .c = result,
+                         .c_row = (size_t)s->gates,
                          .b = recurrent ? r->j->packed_r + (size_t)r->dir * s->pack_r
                                         : r->j->packed_w + (size_t)r->dir * s->pack_w,
                          .b_packed = true, .epilogue = GEMM_EPILOGUE_NONE};
@@ -303,6 +311,28 @@ static void product(const struct row *r, bool recurrent, const double *in, int64
         gemm_f32_run(&g, &t, i / t.n_count, i % t.n_count, r->scratch);
     for (int64_t i = m * s->gates - 1; i >= 0; i--)
         out[i] = result[i];
+}
+
+static void product_f64(const struct row *r, bool recurrent, const double *in, int64_t m, double *out)
+{
+    const struct shape *s = &r->j->shape;
+    const struct tensor *w = call_in(r->j->call, recurrent ? 2 : 1);
+    int64_t k = recurrent ? s->hidden : s->input;
+    gemm_f64((size_t)m, (size_t)s->gates, (size_t)k, in, (size_t)k, 1,
+             (const double *)w->data + (int64_t)r->dir * s->gates * k, 1, (size_t)k, out, (size_t)s->gates);
+}
+
+/* A state times the recurrent weight. */
+static void product_state(const struct row *r, const double *state, double *out)
+{
+    const struct shape *s = &r->j->shape;
+    if (s->wide) {
+        product_f64(r, true, state, 1, out);
+        return;
+    }
+    for (int64_t i = 0; i < s->hidden; i++)
+        ((float *)r->narrow)[i] = (float)state[i];
+    product_f32(r, true, 1, out);
 }
 
 static void step_rnn(struct row *r, const double *x, double *h)
@@ -324,7 +354,7 @@ static void step_gru(struct row *r, const double *x, double *h)
             gated[i] = reset[i] * h[i];
         /* The reset state times Rh: the other gates of this product are not used. */
         double *all = gated + n;
-        product(r, true, gated, 1, all);
+        product_state(r, gated, all);
         memcpy(g, all + 2 * n, (size_t)n * sizeof(*g));
     }
     for (int64_t i = 0; i < n; i++) {
@@ -377,14 +407,13 @@ static void row_begin(struct row *r, double *memory)
     int64_t n = s->hidden;
     r->pre = memory;
     r->narrow = r->pre + s->seq * s->gates;
-    r->gate = r->narrow + s->seq * s->input + 8;
+    r->gate = r->narrow + narrow_doubles(s);
     r->bias_w = r->gate + s->gates + 4 * n;
     r->bias_r = r->bias_w + s->gates;
     r->h = r->bias_r + s->gates;
     r->c = r->h + n;
     r->peep = r->c + n;
-    r->scratch = (float *)(memory + task_doubles(s)) -
-                 gemm_f32_scratch(s->kernel, (size_t)(s->hidden > s->input ? s->hidden : s->input));
+    r->scratch = (float *)(memory + task_doubles(s)) - product_floats(s);
     load(r, 3, r->dir * 2 * s->gates, s->gates, r->bias_w);
     load(r, 3, (r->dir * 2 + 1) * s->gates, s->gates, r->bias_r);
     load(r, 5, state_at(r), n, r->h);
@@ -405,7 +434,7 @@ static void row_steps(struct row *r)
     for (int64_t t = 0; t < r->steps; t++) {
         int64_t at_t = r->reverse ? r->steps - 1 - t : t;
         const double *x = r->pre + at_t * s->gates;
-        product(r, true, r->h, 1, r->gate);
+        product_state(r, r->h, r->gate);
         s->cell == CELL_LSTM  ? step_lstm(r, x, r->h)
         : s->cell == CELL_GRU ? step_gru(r, x, r->h)
                               : step_rnn(r, x, r->h);
@@ -446,20 +475,10 @@ static int run_row(const struct job *j, int64_t task, double *memory, struct err
         else
             elems_to_f32(in->dtype, in->data, first, s->input, (float *)x + t * s->input);
     }
-    if (s->wide) {
-        product(&r, false, x, r.steps, r.pre);
-    } else {
-        struct gemm_f32 g = {.kernel = s->kernel, .m = (size_t)r.steps, .n = (size_t)s->gates,
-                             .k = (size_t)s->input, .a = (float *)x, .a_row = (size_t)s->input, .a_k = 1,
-                             .c = (float *)r.pre, .c_row = (size_t)s->gates,
-                             .b = j->packed_w + (size_t)r.dir * s->pack_w, .b_packed = true,
-                             .epilogue = GEMM_EPILOGUE_NONE};
-        struct gemm_tasks t = gemm_f32_tasks(g.kernel, g.m, g.n, g.k);
-        for (size_t i = 0; i < t.m_count * t.n_count; i++)
-            gemm_f32_run(&g, &t, i / t.n_count, i % t.n_count, r.scratch);
-        for (int64_t i = r.steps * s->gates - 1; i >= 0; i--)
-            r.pre[i] = ((float *)r.pre)[i];
-    }
+    if (s->wide)
+        product_f64(&r, false, x, r.steps, r.pre);
+    else
+        product_f32(&r, false, r.steps, r.pre);
     row_steps(&r);
     struct tensor *y_h = call_out(j->call, 1), *y_c = call_out(j->call, 2);
     if (y_h)

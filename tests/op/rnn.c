@@ -8,6 +8,8 @@
 /* Errors of a step's sums and functions travel through the next steps; values are of size 1. */
 #define TOL 64
 
+enum { UNITS = 128 }; /* of the longest state */
+
 struct cell {
     const struct op_run *r;
     const struct op_tensor *x;
@@ -39,7 +41,7 @@ static double both(const struct cell *c, const double *x, const double *h, int g
 
 static void step_gru(const struct cell *c, const double *x, const double *h, double *next)
 {
-    double reset[64], gated[64];
+    double reset[UNITS], gated[UNITS];
     bool linear = op_int(c->r, "linear_before_reset", 0);
     for (int64_t u = 0; u < c->hidden; u++) {
         reset[u] = sigmoid(both(c, x, h, 1, u));
@@ -76,7 +78,7 @@ static int64_t state_place(const struct cell *c, int64_t b, int64_t u)
 
 static void run_row(const struct cell *c, struct op_run *r, int64_t b, bool back)
 {
-    double h[64] = {0}, cell[64] = {0}, next[64];
+    double h[UNITS] = {0}, cell[UNITS] = {0}, next[UNITS];
     int64_t length = op_has(r, 4) ? (int64_t)r->in[4].v[b] : c->steps;
     for (int64_t u = 0; u < c->hidden; u++) {
         h[u] = op_has(r, 5) ? r->in[5].v[state_place(c, b, u)] : 0;
@@ -142,6 +144,10 @@ static const struct op_case rows[] = {
     ROW("LSTM", 3, "hidden_size=3 layout=1",
         "f32[B,6,4] f32[1,12,4] f32[1,12,3] f32[1,24] - f32[B,1,3] f32[B,1,3]"),
     ROW("LSTM", 3, "hidden_size=33", "f32[5,B,40] f32[1,132,40] f32[1,132,33] f32[1,264]"),
+    /* States that are longer than all inputs of a row together. */
+    ROW("LSTM", 3, "hidden_size=96", "f32[5,B,1] f32[1,384,1] f32[1,384,96] f32[1,768] - - - f32[1,288]"),
+    ROW("GRU", 2, "hidden_size=70", "f32[1,B,2] f32[1,210,2] f32[1,210,70] f32[1,420]"),
+    ROW("RNN", 2, "hidden_size=90", "f32[2,B,1] f32[1,90,1] f32[1,90,90] f32[1,180]"),
     ROW("GRU", 2, "hidden_size=5", "f32[7,B,4] f32[1,15,4] f32[1,15,5] f32[1,30]"),
     ROW("GRU", 2, "hidden_size=5 linear_before_reset=1 direction=bidirectional",
         "f32[7,B,4] f32[2,15,4] f32[2,15,5] f32[2,30] i32[B]=7,2,4 f32[2,B,5]"),
