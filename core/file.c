@@ -241,64 +241,102 @@ void file_release_pages(const struct file *f, size_t offset, size_t bytes)
 
 /* ---- Writing ---- */
 
-static int write_all(int fd, const void *data, size_t size)
+/* Two threads may write the same path. */
+static char *temp_name(const char *path, struct err *e)
 {
-    for (size_t at = 0; at < size;) {
-        ssize_t n = write(fd, (const char *)data + at, size - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        at += (size_t)n;
+    static atomic_uint serial;
+    size_t room = strlen(path) + 48;
+    char *temp = mem_alloc(NULL, room, e);
+    if (temp)
+        snprintf(temp, room, "%s.tmp%ld.%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
+    return temp;
+}
+
+static int cannot(const char *what, const char *path, int number, struct err *e)
+{
+    return err_set(e, ERR_FILE, "cannot %s %s: %s", what, path, strerror(number));
+}
+
+int file_writer_open(struct file_writer *w, const char *path, struct err *e)
+{
+    struct stat st;
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, fd;
+    *w = (struct file_writer){0};
+    /* A device or a pipe is written to; a rename would put a file in its place. */
+    bool direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+    w->path = mem_strndup(NULL, path, strlen(path), e);
+    w->temp = w->path && !direct ? temp_name(path, e) : NULL;
+    if (!w->path || (!direct && !w->temp)) {
+        file_writer_abort(w);
+        return code_of(e, ERR_MEMORY);
     }
-    return 0;
-}
-
-static int write_and_close(int fd, const char *path, const void *data, size_t size, struct err *e)
-{
-    int failed = write_all(fd, data, size) ? errno : 0;
-    if (close(fd) && !failed)
-        failed = errno;
-    return failed ? err_set(e, ERR_FILE, "cannot write %s: %s", path, strerror(failed)) : 0;
-}
-
-static int write_beside(const char *path, const char *temp, const void *data, size_t size,
-                        struct err *e)
-{
-    int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
-    int fd = open(temp, flags, 0666);
-    /* Left behind by a process that had our number and died. */
-    if (fd < 0 && errno == EEXIST && unlink(temp) == 0)
-        fd = open(temp, flags, 0666);
-    if (fd < 0)
-        return err_set(e, ERR_FILE, "cannot create %s: %s", temp, strerror(errno));
-    int rc = write_and_close(fd, path, data, size, e);
-    if (!rc && rename(temp, path))
-        rc = err_set(e, ERR_FILE, "cannot rename %s to %s: %s", temp, path, strerror(errno));
-    if (rc)
-        unlink(temp);
+    if (direct)
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    else if ((fd = open(w->temp, flags, 0666)) < 0 && errno == EEXIST && unlink(w->temp) == 0)
+        fd = open(w->temp, flags, 0666); /* it was left behind by a process that had our number */
+    if (fd >= 0 && !(w->stream = fdopen(fd, "wb")))
+        close(fd);
+    if (w->stream)
+        return 0;
+    int rc = cannot(direct ? "write" : "create", direct ? path : w->temp, errno, e);
+    mem_free(w->temp);
+    w->temp = NULL;
+    file_writer_abort(w);
     return rc;
+}
+
+void file_writer_put(struct file_writer *w, const void *data, size_t size)
+{
+    errno = 0;
+    if (!w->failed && size && fwrite(data, 1, size, w->stream) != size)
+        w->failed = errno ? errno : EIO;
+    w->size += size;
+}
+
+int file_writer_close(struct file_writer *w, struct err *e)
+{
+    if (fclose(w->stream) && !w->failed)
+        w->failed = errno;
+    w->stream = NULL;
+    int rc = w->failed ? cannot("write", w->path, w->failed, e) : 0;
+    if (rc)
+        file_writer_abort(w);
+    return rc;
+}
+
+int file_writer_place(struct file_writer *w, struct err *e)
+{
+    int rc = w->temp && rename(w->temp, w->path)
+                 ? err_set(e, ERR_FILE, "cannot rename %s to %s: %s", w->temp, w->path, strerror(errno))
+                 : 0;
+    if (!rc) {
+        mem_free(w->temp);
+        w->temp = NULL;
+    }
+    file_writer_abort(w);
+    return rc;
+}
+
+void file_writer_abort(struct file_writer *w)
+{
+    if (w->stream)
+        fclose(w->stream);
+    if (w->temp)
+        unlink(w->temp);
+    mem_free(w->temp);
+    mem_free(w->path);
+    *w = (struct file_writer){0};
 }
 
 int file_write(const char *path, const void *data, size_t size, struct err *e)
 {
-    /* A device or a pipe is written to; a rename would put a file in its place. */
-    struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-            return err_set(e, ERR_FILE, "cannot write %s: %s", path, strerror(errno));
-        return write_and_close(fd, path, data, size, e);
-    }
-    static atomic_uint serial; /* two threads may write the same path */
-    size_t room = strlen(path) + 48;
-    char *temp = mem_alloc(NULL, room, e);
-    if (!temp)
-        return code_of(e, ERR_MEMORY);
-    snprintf(temp, room, "%s.tmp%ld.%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
-    int rc = write_beside(path, temp, data, size, e);
-    mem_free(temp);
-    return rc;
+    struct file_writer w;
+    int rc = file_writer_open(&w, path, e);
+    if (rc)
+        return rc;
+    file_writer_put(&w, data, size);
+    rc = file_writer_close(&w, e);
+    return rc ? rc : file_writer_place(&w, e);
 }
 
 char *file_folder(struct budget *b, const char *path, struct err *e)

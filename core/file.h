@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "core/err.h"
 #include "core/mem.h"
@@ -39,7 +40,22 @@ void file_unref(struct file *f);
  * was resident of a mapping is given back. No effect on files read into memory. */
 void file_release_pages(const struct file *f, size_t offset, size_t bytes);
 
-/* Write a whole file: to "<path>.tmp<pid>.<n>", then rename. A device or a pipe is written directly. */
+/* A file written in pieces: under "<path>.tmp<pid>.<n>", renamed at the end. A device or a pipe is
+ * written directly. After open: any number of puts (errors are kept for close), then close, then
+ * place; close and place free the writer if they fail, place always does. abort, at any time, leaves
+ * nothing behind. Several files that belong together are all closed before the first is placed. */
+struct file_writer {
+    FILE *stream;
+    char *path, *temp; /* temp NULL: written directly, or nothing to take away */
+    uint64_t size;     /* bytes put so far */
+    int failed;        /* errno of the first failure */
+};
+int file_writer_open(struct file_writer *w, const char *path, struct err *e) WARN_UNUSED;
+void file_writer_put(struct file_writer *w, const void *data, size_t size);
+int file_writer_close(struct file_writer *w, struct err *e) WARN_UNUSED;
+int file_writer_place(struct file_writer *w, struct err *e) WARN_UNUSED;
+void file_writer_abort(struct file_writer *w);
+/* A whole file in this way. */
 int file_write(const char *path, const void *data, size_t size, struct err *e) WARN_UNUSED;
 /* The folder part of a path, "" if none; allocated. */
 char *file_folder(struct budget *b, const char *path, struct err *e) WARN_UNUSED;

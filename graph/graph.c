@@ -386,6 +386,16 @@ static int newest(const struct op *op)
     return op->until && version > op->until ? op->until : version;
 }
 
+/* The model's own opset, if the row has its newest form there but for attributes that came later: a
+ * version without them behaves like their defaults. */
+static int version_of(const struct op *op, int opset)
+{
+    bool fits = !*op->domain && opset >= op->since && (!op->until || opset <= op->until);
+    for (const struct attr *a = op->attrs; a && a->name && fits; a++)
+        fits = !a->until || a->until < opset;
+    return fits ? opset : newest(op);
+}
+
 static void link_before(struct node *n, struct node *before)
 {
     struct graph *g = n->graph;
@@ -423,7 +433,7 @@ struct node *graph_node_new(struct graph *g, const struct op *op, const char *na
     n->n_in = n_in;
     n->n_out = n_out;
     n->id = s->n_nodes++;
-    node_set_opset(n, newest(op));
+    node_set_opset(n, version_of(op, s->opset));
     link_before(n, before);
     return n;
 }
@@ -534,6 +544,20 @@ static int replace_output(struct graph_value *from, struct graph_value *to, stru
     return 0;
 }
 
+/* What reads `from` reads `to` afterwards, which has room for it. */
+static void move_uses(struct graph_value *from, struct graph_value *to)
+{
+    for (size_t i = 0; i < from->n_uses; i++) {
+        struct use u = from->uses[i];
+        if (u.capture)
+            u.capture->outer = to;
+        else
+            u.node->in[u.index] = to;
+        add_use(to, u);
+    }
+    from->n_uses = 0;
+}
+
 int graph_replace(struct graph_value *from, struct graph_value *to, struct err *e)
 {
     if (to->graph != from->graph)
@@ -547,15 +571,7 @@ int graph_replace(struct graph_value *from, struct graph_value *to, struct err *
         r = replace_output(from, to, e);
     if (r)
         return r;
-    for (size_t i = 0; i < from->n_uses; i++) {
-        struct use u = from->uses[i];
-        if (u.capture)
-            u.capture->outer = to;
-        else
-            u.node->in[u.index] = to;
-        add_use(to, u);
-    }
-    from->n_uses = 0;
+    move_uses(from, to);
     return 0;
 }
 
@@ -584,4 +600,77 @@ void graph_remove(struct node *n)
         take_out_value(v);
     }
     unlink(n);
+}
+
+/* ---- splicing -------------------------------------------------------------------------------- */
+
+/* What reads the capture reads its outer value; it was the output in places of `sub`, too. */
+static int uncapture(struct graph *sub, struct graph_value *capture, struct err *e)
+{
+    struct graph_value *outer = capture->outer;
+    int r = reserve_uses(outer, capture->n_uses, e);
+    if (r)
+        return r;
+    move_uses(capture, outer);
+    for (int i = 0; i < sub->n_outputs; i++) {
+        if (sub->outputs[i] == capture)
+            sub->outputs[i] = outer;
+    }
+    capture->is_output = false;
+    graph_drop(capture);
+    return 0;
+}
+
+/* The last value of `sub` becomes one of g, without the name, which another there may have. */
+static int adopt_value(struct graph *g, struct graph *sub, struct err *e)
+{
+    void *items = g->values;
+    int r = grow(&g->shared->arena, &items, g->n_values, &g->cap_values, sizeof *g->values, e);
+    if (r)
+        return r;
+    struct graph_value *v = sub->values[--sub->n_values];
+    g->values = items;
+    v->graph = g;
+    v->place = g->n_values;
+    v->name = "";
+    v->is_output = false;
+    g->values[g->n_values++] = v;
+    return 0;
+}
+
+static void adopt_nodes(struct graph *g, struct graph *sub, struct node *before)
+{
+    for (struct node *n = sub->first, *next; n; n = next) {
+        next = n->next;
+        unlink(n);
+        n->graph = g;
+        link_before(n, before);
+        for (int i = 0; i < n->n_graphs; i++)
+            n->graphs[i]->parent = g;
+    }
+}
+
+int graph_splice(struct node *n, int index, struct err *e)
+{
+    struct graph *g = n->graph, *sub = n->graphs[index];
+    int r = 0;
+    if (sub->n_inputs || sub->n_outputs != n->n_out)
+        return err_set(e, ERR_INTERNAL, "a subgraph with %d inputs and %d outputs cannot replace its node",
+                       sub->n_inputs, sub->n_outputs);
+    for (size_t i = sub->n_values; i-- > 0 && r == 0;) {
+        if (sub->values[i]->outer)
+            r = uncapture(sub, sub->values[i], e);
+    }
+    while (sub->n_values && r == 0)
+        r = adopt_value(g, sub, e);
+    if (r)
+        return r;
+    adopt_nodes(g, sub, n);
+    for (int i = 0; i < n->n_out && r == 0; i++) {
+        if (n->out[i])
+            r = graph_replace(n->out[i], sub->outputs[i], e);
+    }
+    if (r == 0)
+        graph_remove(n);
+    return r;
 }

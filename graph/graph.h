@@ -21,6 +21,7 @@
 #include "graph/sym.h"
 
 struct op;
+struct stop;
 struct node;
 struct graph;
 
@@ -110,6 +111,8 @@ struct graph_shared {
     struct syms *syms;
     uint32_t n_values, n_nodes; /* ids given so far */
     uint32_t sweep;             /* number of the inference */
+    const struct stop *stop;    /* polled by what takes long while the model is loaded; NULL: nothing */
+    int opset;                  /* of ONNX's own set, as the model imports it; 0: unknown */
     struct tensor **constants; /* cleared with the graph */
     size_t n_constants, cap_constants;
 };
@@ -136,7 +139,8 @@ struct graph_value *graph_capture(struct graph *g, struct graph_value *outer, st
 int graph_set_outer(struct graph_value *capture, struct graph_value *outer,
                     struct err *e) WARN_UNUSED;
 /* A node before `before` (NULL: at the end), with n_in and n_out empty places and zeroed attributes
- * filled with the operator's defaults, as the newest version that the row covers has them. */
+ * filled with the operator's defaults, as the newest version that the row covers has them; the model's
+ * own opset is the node's where it is one with that form. */
 struct node *graph_node_new(struct graph *g, const struct op *op, const char *name, int n_in, int n_out,
                             struct node *before, struct err *e) WARN_UNUSED;
 /* Set the version and fill every attribute with its default there. */
@@ -159,6 +163,9 @@ int graph_replace(struct graph_value *from, struct graph_value *to, struct err *
 void graph_remove(struct node *n);
 /* Take out a constant, a capture or a value without a source; it has no uses and is no output. */
 void graph_drop(struct graph_value *v);
+/* Put the nodes and values of n's subgraph `index`, which has no inputs, where n stands: what read n's
+ * outputs reads the subgraph's, what it captured it reads itself. Its values lose their names. n goes. */
+int graph_splice(struct node *n, int index, struct err *e) WARN_UNUSED;
 /* Sort the list of this graph (not of those below) topologically, changing what is in order already as
  * little as possible; ERR_MODEL names a cycle. */
 int graph_sort(struct graph *g, struct err *e) WARN_UNUSED;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/threads.h"
+
 /* Inputs and outputs of a node that need no memory of their own. */
 enum { FEW = 6 };
 
@@ -321,7 +323,9 @@ static int infer_node(struct node *n, struct sweep *w, struct err *e)
 static int infer_nodes(struct graph *g, struct sweep *w, struct err *e)
 {
     for (struct node *n = g->first; n; n = n->next) {
-        int r = infer_node(n, w, e);
+        int r = stop_poll(g->shared->stop, e);
+        if (r == 0)
+            r = infer_node(n, w, e);
         if (r)
             return r;
     }

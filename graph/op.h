@@ -176,6 +176,72 @@ int infer_dtypes(const struct infer *c, int i, uint32_t mask, struct err *e) WAR
 /* Inputs i and j must have the same dtype. */
 int infer_same_dtype(const struct infer *c, int i, int j, struct err *e) WARN_UNUSED;
 
+/* ---- tuning ---------------------------------------------------------------------------------- */
+
+enum { TUNE_DIMS = 4, TUNE_NAMES = 8 };
+
+/* What a step takes at the least, and which candidates are worth a try (bit i; bit 0 is implied). */
+struct tune_cost {
+    double flops, bytes;
+    unsigned worth;
+};
+
+/* A choice among candidates that give the same bits (rows, tiles, cuts of one order class): a key and names.
+ * Words have no spaces or tabs, and live as long as the node's `prepared`. */
+struct tune_ask {
+    const char *op, *layout, *epilogue; /* the layout names the kernel's row as well */
+    enum dtype dtype;
+    const char *letters;                /* one a dim, as "mnk" */
+    int n_dims, n_names;
+    int64_t dims[TUNE_DIMS];            /* a number, or TUNE_ANY where only a call knows it */
+    const char *const *names;           /* 0 is the heuristic's */
+    struct tune_cost (*cost)(const struct tune_ask *a, const int64_t *dims); /* on actual dims */
+    const void *own;                    /* of cost */
+};
+#define TUNE_ANY INT64_MIN
+
+/* The answer for a node, one at most: its choice by the buckets of the dims that only a call knows.
+ * Immutable, so that a run asks without a lock, unless the model was loaded for measuring. */
+struct tune_site {
+    const struct tune_ask *ask;
+    int n;
+    struct tune_case {
+        uint32_t where;
+        int choice;
+    } *cases;
+    int (*measure)(struct tune_site *s, const int64_t *dims); /* NULL: no measuring */
+};
+
+/* Sizes that a choice is shared by: 0 to 7 each their own, above that two buckets an octave. */
+static inline uint8_t tune_bucket(int64_t dim)
+{
+    if (dim < 8)
+        return dim > 0 ? (uint8_t)dim : 0;
+    int log = 63 - __builtin_clzll((uint64_t)dim);
+    return (uint8_t)(8 + 2 * (log - 3) + (int)(dim >> (log - 1) & 1));
+}
+static inline uint32_t tune_where(const struct tune_ask *a, const int64_t *dims)
+{
+    uint32_t where = 0;
+    for (int i = 0; i < a->n_dims; i++)
+        where = where << 8 | (a->dims[i] == TUNE_ANY ? tune_bucket(dims[i]) : 0);
+    return where;
+}
+/* The candidate for a call with these dims (all of the ask's); s may be NULL. First asked on the leader
+ * (in scratch or tasks); the same within a call. */
+static inline int tune_choice(struct tune_site *s, const int64_t *dims)
+{
+    if (!s || (!s->n && !s->measure))
+        return 0;
+    if (s->measure)
+        return s->measure(s, dims);
+    uint32_t where = tune_where(s->ask, dims);
+    for (int i = 0; i < s->n; i++)
+        if (s->cases[i].where == where)
+            return s->cases[i].choice;
+    return 0;
+}
+
 /* ---- preparation ---------------------------------------------------------------------------- */
 
 struct prepare {
@@ -193,7 +259,13 @@ struct prepare {
     /* Input i's elements were packed: run will not read them (in call, in[i]->data may be NULL), so that
      * their pages can be given back if no one else reads them. */
     void (*packed)(struct prepare *p, int i);
+    /* Ask the tuner. NULL: no better answer than the heuristic's, ever. The ask must outlive the node. */
+    struct tune_site *(*tune)(struct prepare *p, const struct tune_ask *a);
 };
+static inline struct tune_site *prepare_tune(struct prepare *p, const struct tune_ask *a)
+{
+    return p->tune ? p->tune(p, a) : NULL;
+}
 
 /* ---- running -------------------------------------------------------------------------------- */
 

@@ -74,7 +74,9 @@ int pass_fold(struct graph *g, struct pass_context *c, struct err *e)
             continue;
         if (!pass_allow(c))
             return count;
-        int r = c->fold(n, c->arg, e);
+        int r = c->stop ? stop_poll(c->stop, e) : 0;
+        if (r == 0)
+            r = c->fold(n, c->arg, e);
         if (r < 0)
             return r;
         c->done -= r == 0; /* left alone */

@@ -27,3 +27,9 @@ int data_format(const struct value *v, const char *name, bool optional, struct b
                 uint8_t **out, size_t *size, struct err *e) WARN_UNUSED;
 int data_write(const struct value *v, const char *name, const char *path,
                struct err *e) WARN_UNUSED;
+
+/* The message of a tensor, built in the arena around the tensor's own elements (a copy only where a
+ * type narrower than a byte is packed). */
+struct Onnx__TensorProto;
+int data_tensor_message(struct arena *a, const struct tensor *t, const char *name,
+                        struct Onnx__TensorProto **out, struct err *e) WARN_UNUSED;

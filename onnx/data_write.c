@@ -29,8 +29,8 @@ static int put_strings(struct arena *a, const struct tensor *t, Onnx__TensorProt
     return 0;
 }
 
-static int put_tensor(struct arena *a, const struct tensor *t, const char *name,
-                      Onnx__TensorProto **out, struct err *e)
+int data_tensor_message(struct arena *a, const struct tensor *t, const char *name,
+                        Onnx__TensorProto **out, struct err *e)
 {
     Onnx__TensorProto *p = arena_alloc(a, sizeof *p, e);
     if (!p)
@@ -99,7 +99,7 @@ static int put_map(struct arena *a, const struct map *m, const char *name, int d
     if (!values->tensor_values)
         return code_of(e);
     values->n_tensor_values = 1;
-    return put_tensor(a, &m->values.tensor, NULL, values->tensor_values, e);
+    return data_tensor_message(a, &m->values.tensor, NULL, values->tensor_values, e);
 }
 
 static int elem_type(const struct seq *s)
@@ -134,7 +134,7 @@ static int put_seq(struct arena *a, const struct seq *s, const char *name, int d
     for (size_t i = 0; i < s->count && !rc; i++) {
         const struct value *v = &s->items[i];
         if (p->elem_type == ELEM_TENSOR)
-            rc = put_tensor(a, &v->tensor, NULL, (Onnx__TensorProto **)&list[i], e);
+            rc = data_tensor_message(a, &v->tensor, NULL, (Onnx__TensorProto **)&list[i], e);
         else if (p->elem_type == ELEM_MAP)
             rc = put_map(a, v->map, NULL, depth + 1, (Onnx__MapProto **)&list[i], e);
         else
@@ -161,7 +161,7 @@ static int put_value(struct arena *a, const struct value *v, const char *name, b
     switch (v->kind) {
     case VALUE_TENSOR:
         p->elem_type = ELEM_TENSOR;
-        rc = put_tensor(a, &v->tensor, inner, &p->tensor_value, e);
+        rc = data_tensor_message(a, &v->tensor, inner, &p->tensor_value, e);
         *out = (const ProtobufCMessage *)p->tensor_value;
         break;
     case VALUE_SEQUENCE:

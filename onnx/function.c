@@ -6,12 +6,6 @@
 
 #include "onnx/importer.h"
 
-static const char *plain_domain(const char *domain)
-{
-    domain = text_of(domain);
-    return strcmp(domain, "ai.onnx") ? domain : "";
-}
-
 /* ---- the table ----------------------------------------------------------------------------- */
 
 static int compare_names(const char *domain, const char *name, const char *overload,
@@ -111,9 +105,9 @@ static int measure(struct importer *m, const struct imports *imports, Onnx__Node
 {
     for (size_t i = 0; i < n; i++) {
         struct target t;
-        int rc = 0;
+        int rc = stop_poll(m->model->source.stop, e);
         function_target(m, imports, nodes[i], &t);
-        if (t.function)
+        if (t.function && !rc)
             rc = measure_function(m, t.function, calls + 1, e);
         *count += t.function && !rc ? t.function->nodes : 1;
         for (size_t k = 0; k < nodes[i]->n_attribute && !rc; k++) {

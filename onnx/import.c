@@ -146,8 +146,9 @@ static bool is_dead(const Onnx__NodeProto *p)
 static int import_node(struct importer *m, struct scope *s, const Onnx__NodeProto *p, struct err *e)
 {
     struct target t;
-    if (is_dead(p))
-        return 0;
+    int stopped = stop_poll(m->model->source.stop, e);
+    if (stopped || is_dead(p))
+        return stopped;
     function_target(m, s->imports, p, &t);
     const char *type = text_of(p->op_type);
     if (++m->nodes > IMPORT_NODES_MAX)
@@ -229,14 +230,16 @@ static int import_initializers(struct importer *m, struct scope *s, const Onnx__
     struct onnx_source *source = &m->model->source;
     struct tensor t;
     for (size_t i = 0; i < p->n_initializer; i++) {
-        int rc = onnx_tensor_read(source, p->initializer[i], &t, e);
+        int rc = stop_poll(source->stop, e);
+        rc = rc ? rc : onnx_tensor_read(source, p->initializer[i], &t, e);
         rc = rc ? rc : add_constant(m, s, p->initializer[i]->name, &t, e);
         if (rc)
             return rc;
     }
     for (size_t i = 0; i < p->n_sparse_initializer; i++) {
         const Onnx__SparseTensorProto *x = p->sparse_initializer[i];
-        int rc = onnx_sparse_read(source, x, &t, e);
+        int rc = stop_poll(source->stop, e);
+        rc = rc ? rc : onnx_sparse_read(source, x, &t, e);
         rc = rc ? rc : add_constant(m, s, x->values->name, &t, e);
         if (rc)
             return rc;
@@ -400,9 +403,14 @@ static int import_model(struct importer *m, struct err *e)
     if (!m->imports.n && p->ir_version >= 3)
         return err_set(e, ERR_MODEL, "the model imports no operator set");
     int rc = check_opsets(m, &m->imports, e);
+    for (size_t i = 0; i < m->imports.n && !rc; i++)
+        if (!*plain_domain(m->imports.list[i]->domain))
+            m->main->shared->opset = (int)m->imports.list[i]->version;
     rc = rc ? rc : functions_load(m, e);
-    for (size_t i = 0; i < m->n_functions && !rc; i++)
-        rc = check_opsets(m, &m->functions[i].imports, e);
+    for (size_t i = 0; i < m->n_functions && !rc; i++) {
+        rc = stop_poll(m->model->source.stop, e);
+        rc = rc ? rc : check_opsets(m, &m->functions[i].imports, e);
+    }
     if (m->n_functions && !rc)
         rc = functions_measure(m, e);
     rc = rc ? rc : import_graph(m, &s, p->graph, e);

@@ -3,6 +3,8 @@
  * and gone when the import is over, with the arena that all of it lies in. */
 #pragma once
 
+#include <string.h>
+
 #include "graph/op.h"
 #include "onnx/import.h"
 #include "onnx/tensor.h"
@@ -95,6 +97,12 @@ static inline int err_code_of(const struct err *e, int fallback)
 static inline const char *text_of(const char *s)
 {
     return s ? s : "";
+}
+/* "" for ONNX's own domain, however it is written. */
+static inline const char *plain_domain(const char *domain)
+{
+    domain = text_of(domain);
+    return strcmp(domain, "ai.onnx") ? domain : "";
 }
 
 /* ---- scope.c: names ------------------------------------------------------------------------ */

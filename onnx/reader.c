@@ -42,6 +42,11 @@ int onnx_unpack(struct onnx_source *s, struct budget *limit, struct arena *arena
     int rc = wire_reduce(&w, s->budget, msg, s->data, s->size, e);
     if (rc)
         return rc;
+    rc = stop_poll(s->stop, e);
+    if (rc) {
+        wire_clear(&w);
+        return rc;
+    }
     budget_init(limit, w.size * UNPACKED_RATIO + UNPACKED_MIN,
                 s->budget ? s->budget : budget_process());
     arena_init(arena, limit);
@@ -86,8 +91,10 @@ static int load(struct onnx_model *m, const struct onnx_options *o, struct err *
         return err_set(e, ERR_MODEL, "the file is empty");
     s->in_memory = o && o->in_memory;
     s->allow_links = o && o->allow_links;
-    int rc = onnx_unpack(s, &m->limit, &m->arena, WIRE_MODEL, &onnx__model_proto__descriptor,
-                         &message, e);
+    s->stop = o ? o->stop : NULL;
+    int rc = stop_poll(s->stop, e);
+    rc = rc ? rc : onnx_unpack(s, &m->limit, &m->arena, WIRE_MODEL, &onnx__model_proto__descriptor,
+                               &message, e);
     if (rc)
         return rc;
     m->proto = (const Onnx__ModelProto *)message;

@@ -10,6 +10,7 @@
 
 #include "core/file.h"
 #include "core/tensor.h"
+#include "core/threads.h"
 #include "onnx/onnx.pb-c.h"
 #include "onnx/wire.h"
 
@@ -27,12 +28,14 @@ struct onnx_source {
     bool in_memory, allow_links;
     struct onnx_external *externals; /* opened so far */
     size_t n_externals;
+    const struct stop *stop; /* the options' */
 };
 
 struct onnx_options {
     bool in_memory;     /* read files instead of mapping them */
     bool allow_links;   /* external data may be links that leave the folder */
     const char *folder; /* of external data; NULL: the model's own (none for a model in memory) */
+    const struct stop *stop; /* polled by opening and import; NULL: nothing */
 };
 
 struct onnx_model {

@@ -36,16 +36,30 @@ static int merge(struct infer *c, int o, const struct type *a, const struct type
     return infer_set(c, o, a->dtype, a->rank, dims, e);
 }
 
+/* What the branch that a known condition picks makes. The other one may not fit at all: exporters write
+ * both a Squeeze of a dim that is 1 and what to do if it is not. */
+static int one_branch(struct infer *c, struct graph *branch, struct fact *out, struct err *e)
+{
+    int rc = c->graph(c, branch, NULL, 0, out, c->n_out, e);
+    for (int o = 0; o < c->n_out && rc == 0; o++)
+        rc = merge(c, o, &out[o].type, &out[o].type, e);
+    return rc;
+}
+
 static int if_infer(struct infer *c, struct err *e)
 {
     const struct attrs_if *at = c->attrs;
     struct fact then[BRANCH_OUTPUTS], other[BRANCH_OUTPUTS];
+    int64_t n;
     int rc = infer_dtypes(c, 0, DT(BOOL), e);
     if (rc == 0 && c->n_out > BRANCH_OUTPUTS)
         rc = err_set(e, ERR_LIMIT, "%d outputs, at most %d are supported", c->n_out, BRANCH_OUTPUTS);
     if (rc == 0 && (at->then_branch->n_outputs != c->n_out || at->else_branch->n_outputs != c->n_out))
         rc = err_set(e, ERR_MODEL, "the branches have %d and %d outputs, the node %d",
                      at->then_branch->n_outputs, at->else_branch->n_outputs, c->n_out);
+    const int64_t *cond = rc == 0 ? infer_numbers(c, 0, &n) : NULL;
+    if (cond && n == 1)
+        return one_branch(c, *cond ? at->then_branch : at->else_branch, then, e);
     if (rc == 0)
         rc = c->graph(c, at->then_branch, NULL, 0, then, c->n_out, e);
     if (rc == 0)

@@ -3,6 +3,9 @@
  *
  *   node  in: trips, condition, carried...       out: carried..., gathered...
  *   body  in: trip number, condition, carried... out: condition, carried..., gathered...
+ *
+ * The trip number and the condition are scalars, but of dims [1] for a body that says so of its inputs, as
+ * exporters write it.
  */
 #include <stddef.h>
 #include <string.h>
@@ -14,6 +17,7 @@ enum { LOOP_ENDS = 64, LOOP_ROUNDS = 6 };
 
 struct attrs_loop {
     struct graph *body;
+    int ranks[2]; /* of the body's trip number and condition: 0 or 1; set by fix */
 };
 
 static const struct attr loop_attrs[] = {
@@ -23,9 +27,20 @@ static const struct attr loop_attrs[] = {
 
 /* ---- inference ------------------------------------------------------------------------------------ */
 
-static struct fact scalar(enum dtype t)
+/* What the file claims of the body's inputs is only there until inference starts. */
+static int loop_fix(struct node *n, struct err *e)
 {
-    return (struct fact){.type = {.kind = TYPE_TENSOR, .dtype = t, .rank = 0}};
+    struct attrs_loop *at = n->attrs;
+    for (int i = 0; i < 2 && i < at->body->n_inputs; i++) {
+        const struct type *t = &at->body->inputs[i]->fact.type;
+        at->ranks[i] = t->kind == TYPE_TENSOR && t->rank == 1;
+    }
+    return 0;
+}
+
+static struct fact one_element(enum dtype t, int rank)
+{
+    return (struct fact){.type = {.kind = TYPE_TENSOR, .dtype = t, .rank = rank, .dims = {1}}};
 }
 
 /* Make `in`, what the body is given, wide enough to hold what a trip returns as well: a dim that changes
@@ -58,8 +73,8 @@ static int body_facts(struct infer *c, const struct graph *body, struct fact *in
 {
     int carried = body->n_inputs - 2, rc = 0;
     unsigned loose[LOOP_ENDS] = {0};
-    in[0] = scalar(DTYPE_I64);
-    in[1] = scalar(DTYPE_BOOL);
+    in[0] = one_element(DTYPE_I64, ((const struct attrs_loop *)c->attrs)->ranks[0]);
+    in[1] = one_element(DTYPE_BOOL, ((const struct attrs_loop *)c->attrs)->ranks[1]);
     for (int i = 0; i < carried; i++) {
         in[2 + i] = (struct fact){0};
         if (infer_has(c, 2 + i))
@@ -159,8 +174,13 @@ static void loop_clear(struct loop *l)
 
 static int one_trip(struct loop *l, struct err *e)
 {
-    l->in[0] = (struct value){.kind = VALUE_TENSOR, .tensor = {.dtype = DTYPE_I64, .data = &l->trip}};
-    l->in[1] = (struct value){.kind = VALUE_TENSOR, .tensor = {.dtype = DTYPE_BOOL, .data = &l->go}};
+    const struct attrs_loop *at = l->call->attrs;
+    for (int i = 0; i < 2; i++)
+        l->in[i] = (struct value){.kind = VALUE_TENSOR, .tensor = {.rank = at->ranks[i], .dims = {1}}};
+    l->in[0].tensor.dtype = DTYPE_I64;
+    l->in[0].tensor.data = &l->trip;
+    l->in[1].tensor.dtype = DTYPE_BOOL;
+    l->in[1].tensor.data = &l->go;
     int n_out = l->body->n_outputs;
     int rc = call_graph(l->call, 0, l->in, l->body->n_inputs, l->out, n_out, e);
     if (rc < 0)
@@ -236,5 +256,5 @@ const struct op op_loop = {
     .in_min = 2, .in_max = -1, .out_min = 1, .out_max = -1,
     .flags = OP_DYNAMIC | OP_HOST,
     .attrs = loop_attrs, .attrs_size = sizeof(struct attrs_loop),
-    .infer = loop_infer, .run = loop_run,
+    .fix = loop_fix, .infer = loop_infer, .run = loop_run,
 };

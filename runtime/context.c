@@ -348,7 +348,7 @@ int node_run_alone(const struct node *n, struct value *const *in, struct value *
             memcpy(out[0].tensor.data, x->data, tensor_bytes(x));
         }
     } else if (rc == 0) {
-        rc = team_solo(NULL, alone_body, &c, e);
+        rc = team_solo(n->graph->shared->stop, alone_body, &c, e);
     }
     for (int i = 0; i < n->n_out && rc < 0; i++)
         value_clear(&out[i]);

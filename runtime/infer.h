@@ -190,6 +190,15 @@ INFER_API const char *infer_model_metadata(const struct infer_model *m, const ch
  * "placement" where each node runs */
 INFER_API char *infer_model_text(const struct infer_model *m, const char *what, struct infer_error *e);
 
+struct infer_save_options {
+    size_t size;       /* sizeof(struct infer_save_options) */
+    int external_data; /* weights in PATH.data (they always are above 1 GiB) */
+};
+/* Write the graph, as it is after the passes, as an ONNX model of the opset that the file imports. Nothing
+ * is left half-written. */
+INFER_API int infer_model_save(const struct infer_model *m, const char *path,
+                               const struct infer_save_options *o, struct infer_error *e);
+
 struct infer_model_stats {
     size_t size;             /* set by the caller: sizeof */
     uint64_t parameters;     /* elements of all constants of the file */

@@ -201,14 +201,19 @@ static int import(struct infer_model *m, const struct infer_load_options *o, str
     return rc < 0 ? rc : m->missing ? 0 : ERR_MEMORY;
 }
 
-static struct infer_model *load(struct infer_model *m, const struct infer_load_options *o, int64_t begin,
-                                struct err *e)
+static struct stop stop_after(const struct infer_load_options *o, int64_t begin)
 {
-    struct stop stop = {o->timeout_ms > 0 ? begin + (int64_t)o->timeout_ms * 1000000 : 0, NULL};
+    return (struct stop){o->timeout_ms > 0 ? begin + (int64_t)o->timeout_ms * 1000000 : 0, NULL};
+}
+
+static struct infer_model *load(struct infer_model *m, const struct infer_load_options *o, int64_t begin,
+                                const struct stop *stop, struct err *e)
+{
     int rc = import(m, o, e);
     if (rc == 0)
-        rc = stop_poll(&stop, e);
+        rc = stop_poll(stop, e);
     if (rc == 0) {
+        m->graph->shared->stop = stop;
         m->nodes = graph_count(m->graph);
         count_parameters(m, m->graph);
         rc = model_ports(m, e);
@@ -216,9 +221,12 @@ static struct infer_model *load(struct infer_model *m, const struct infer_load_o
     if (rc == 0)
         rc = keep_facts(m, e);
     if (rc == 0 && !*m->missing)
-        rc = build(m, o, &stop, e);
+        rc = build(m, o, stop, e);
     if (rc == 0 && !*m->missing)
         rc = model_ports_inferred(m, e);
+    m->file->source.stop = NULL; /* it goes with this call */
+    if (m->graph)
+        m->graph->shared->stop = NULL;
     if (rc < 0) {
         infer_model_free(m);
         return NULL;
@@ -227,9 +235,10 @@ static struct infer_model *load(struct infer_model *m, const struct infer_load_o
     return m;
 }
 
-static struct onnx_options reading(const struct infer_load_options *o)
+static struct onnx_options reading(const struct infer_load_options *o, const struct stop *stop)
 {
     return (struct onnx_options){
+        .stop = stop,
         .in_memory = o->in_memory,
         .allow_links = strcmp(knob_get(KNOB_LINKS), "1") == 0,
         .folder = o->folder,
@@ -266,10 +275,11 @@ struct infer_model *infer_model_load(const char *path, const struct infer_load_o
     struct infer_model *m = model_new(given, &o, e);
     if (!m)
         return NULL;
-    struct onnx_options how = reading(&o);
+    struct stop stop = stop_after(&o, begin);
+    struct onnx_options how = reading(&o, &stop);
     m->file = onnx_open(m->budget, path, &how, e);
     if (m->file)
-        m = load(m, &o, begin, e);
+        m = load(m, &o, begin, &stop, e);
     else
         infer_model_free(m), m = NULL;
     if (!m)
@@ -287,10 +297,11 @@ struct infer_model *infer_model_load_memory(const void *data, size_t bytes,
     struct infer_model *m = model_new(given, &o, e);
     if (!m)
         return NULL;
-    struct onnx_options how = reading(&o);
+    struct stop stop = stop_after(&o, begin);
+    struct onnx_options how = reading(&o, &stop);
     m->file = onnx_open_memory(m->budget, data, bytes, &how, e);
     if (m->file)
-        return load(m, &o, begin, e);
+        return load(m, &o, begin, &stop, e);
     infer_model_free(m);
     return NULL;
 }

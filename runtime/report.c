@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "onnx/write.h"
 #include "runtime/model.h"
 
 /* ---- ports ------------------------------------------------------------------------------------- */
@@ -258,6 +259,18 @@ char *model_text(const struct infer_model *m, const char *what, struct err *e)
 char *infer_model_text(const struct infer_model *m, const char *what, struct infer_error *error)
 {
     return model_text(m, what, to_err(error));
+}
+
+int infer_model_save(const struct infer_model *m, const char *path, const struct infer_save_options *given,
+                     struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    struct infer_save_options o = {.size = sizeof(o)};
+    if (given)
+        memcpy(&o, given, given->size < sizeof(o) ? given->size : sizeof(o));
+    if (*m->missing)
+        return err_set(e, ERR_UNSUPPORTED, "a model with parts that are not supported cannot be saved");
+    return onnx_write(m->graph, m->file, path, o.external_data != 0, e);
 }
 
 void infer_model_stats(const struct infer_model *m, struct infer_model_stats *s)

@@ -10,6 +10,9 @@
     conformance   ONNX's own tests: those of tests/conformance/expected.txt must pass, all others must be
                   refused as not supported; --update adds to the list what passes
     real          ../shared/models/real but for tests/models/excluded.txt, which must be refused
+    save          what --save writes of every conformance case and real model: ONNX's checker takes it, and it
+                  gives the expected outputs
+    peers         single operators beside onnxruntime and ONNX's reference (tests/peers/peers.py)
     broken        ../shared/models/broken: the exit statuses that its index wants, at two CPU levels
     arch          the architecture models, on the CPU and on the fake device
     asan          a build with the address and undefined-behaviour sanitizers: programs, cli, broken models
@@ -279,6 +282,57 @@ def suite_sweep(a, count):
     run_models(a, count, "sweep", "sweep_excluded.txt")
 
 
+def save_and_check(a, checker, name, arguments, folder):
+    """What is wrong with the saved form of a model that passes; None if nothing, "" if it does not run at all."""
+    model, *rest = [str(x) for x in arguments]
+    saved = folder / f"{name}.onnx"
+    status, out = run([a.build / "infer-run", model, "--save", saved, "--external-data", "--quiet"], 120)
+    if status == 4:
+        return ""
+    if status != 0:
+        return f"--save: exit {status}: {last_line(out)}"
+    why = checker(saved)
+    if why is None:
+        status, out = run([a.build / "infer-run", saved, *rest, "--quiet"], 120)
+        why = None if status == 0 else f"the saved model: exit {status}: {last_line(out)}"
+    for path in (saved, saved.with_name(saved.name + ".data")):
+        path.unlink(missing_ok=True)
+    return why
+
+
+def onnx_checker():
+    import onnx
+
+    def check(path):
+        try:
+            onnx.checker.check_model(str(path))
+        except Exception as e:  # noqa: BLE001: whatever it raises is the finding
+            return f"ONNX's checker: {str(e).strip().splitlines()[0][:200]}"
+    return check
+
+
+def suite_save(a, count):
+    if not has_packages("onnx"):
+        return count.skip("ONNX's checker is in the package onnx (tools/test.sh installs it)")
+    data, real = conformance_data(count), SHARED / "models" / "real"
+    differs = listed(ROOT / "tests/conformance/differs.txt")
+    cases = [c for c in conformance_cases(data, None) if c[0] not in differs] if data else []
+    cases += list(model_cases(real, listed(ROOT / "tests/models/excluded.txt"))) if real.is_dir() else []
+    checker = onnx_checker()
+    with tempfile.TemporaryDirectory(prefix="infer-save-") as folder, \
+            concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
+        results = pool.map(lambda c: save_and_check(a, checker, c[0], c[1], pathlib.Path(folder)), cases)
+        for (name, _, _), why in zip(cases, results):
+            if why != "":
+                count.add(name, why is None, why or "")
+
+
+def suite_peers(a, count):
+    if not has_packages("numpy", "onnx", "onnxruntime"):
+        return count.skip("needs numpy, onnx and onnxruntime (tools/test.sh installs them)")
+    run_program(count, "peers", [sys.executable, ROOT / "tests/peers/peers.py", "--build", a.build], 900)
+
+
 def feed(folder, inputs):
     """--input for the tensors that a broken model's index entry asks for."""
     for name, (kind, dims) in (inputs or {}).items():
@@ -370,7 +424,7 @@ def suite_tsan(a, count):
 # ---- all ------------------------------------------------------------------------------------------
 
 SUITES = {"meson": suite_meson, "style": suite_style, "cli": suite_cli, "conformance": suite_conformance,
-          "real": suite_real, "broken": suite_broken, "arch": suite_arch, "asan": suite_asan, "tsan": suite_tsan,
+          "real": suite_real, "save": suite_save, "peers": suite_peers, "broken": suite_broken, "arch": suite_arch, "asan": suite_asan, "tsan": suite_tsan,
           "sweep": suite_sweep, "levels": suite_levels}
 LONG = {"sweep", "levels"}
 

@@ -4,7 +4,9 @@
     mlp conv encoder cache   weights, symbolic dims; cache has a past and a present
     same_dim dims late       dims that must agree, that fold away, that only running tells
     loop_forever loop_sum scan_sum if_else sequence optional_input text
+    known_if loop_of_ones    a condition known at load; a body that takes [1] where most take scalars
     expand_bomb grow         as much memory as the input says; an output that depends on it
+    deep_functions           functions within functions, which take long to expand
     external                 weights in external.bin
     unsupported wrong_graph  refused with exit status 4 and 3
 """
@@ -172,6 +174,29 @@ def if_else():
                        [info("c", BOOL, []), info("x", FLOAT, ["n"])], [info("y", FLOAT, None)]))
 
 
+def known_if():
+    """Exporters write both branches; dim 1 is 3, so that the first can never run."""
+    one = graph([node("Squeeze", ["x", "axis1"], ["t"])], [], [info("t", FLOAT, ["n"])], name="then")
+    two = graph([node("Neg", ["x"], ["f"])], [], [info("f", FLOAT, ["n", 3])], name="else")
+    return model(graph(
+        [node("Shape", ["x"], ["s"]), node("Gather", ["s", "one"], ["width"]), node("Equal", ["width", "one"], ["c"]),
+         node("If", ["c"], ["z"], then_branch=("graph", one), else_branch=("graph", two)),
+         node("Concat", ["z", "z"], ["y"], axis=1)],
+        [info("x", FLOAT, ["n", 3])], [info("y", FLOAT, None)], [scalar("one", 1), ints("axis1", [1])]))
+
+
+def loop_of_ones():
+    """The body takes the trip number and the condition with dims [1], and relies on it."""
+    body = graph([node("Concat", ["i", "v"], ["all"], axis=0), node("Slice", ["all", "zero", "two"], ["w"]),
+                  node("Identity", ["c"], ["d"]), node("Cast", ["c"], ["e"], to=INT64)],
+                 [info("i", INT64, [1]), info("c", BOOL, [1]), info("v", INT64, [2])],
+                 [info("d", BOOL, [1]), info("w", INT64, [2]), info("e", INT64, [1])], name="body")
+    return model(graph([loop("trips", body, ["x"], ["y", "each"])],
+                       [info("trips", INT64, [1]), info("x", INT64, [2])],
+                       [info("y", INT64, [2]), info("each", INT64, ["n", 1])],
+                       [tensor(BOOL, [1], [True], "go"), ints("zero", [0]), ints("two", [2])]))
+
+
 def sequence():
     return model(graph(
         [node("SplitToSequence", ["x"], ["s"], axis=0, keepdims=1), node("SequenceInsert", ["s", "x"], ["all"]),
@@ -210,6 +235,17 @@ def functions():
                  domains=["test"], functions=[function("Square", "test", ["a"], ["c"], body)])
 
 
+def deep_functions(depth=16):
+    """Each function calls the one before it twice: 65536 nodes in a small file."""
+    made = [function("F0", "test", ["a"], ["b"], [node("Neg", ["a"], ["b"])])]
+    for i in range(1, depth + 1):
+        body = [node(f"F{i - 1}", ["a"], ["t"], domain="test"), node(f"F{i - 1}", ["t"], ["b"], domain="test")]
+        made.append(function(f"F{i}", "test", ["a"], ["b"], body).replace(
+            block(9, number(2, 17)), block(9, number(2, 17)) + block(9, block(1, "test") + number(2, 1))))
+    return model(graph([node(f"F{depth}", ["x"], ["y"], domain="test")],
+                       [info("x", FLOAT, ["n"])], [info("y", FLOAT, ["n"])]), domains=["test"], functions=made)
+
+
 def names():
     """Names with bytes that no file name should have."""
     return model(graph([node("Identity", ["in/put:0"], ["../out put:0"])],
@@ -242,8 +278,8 @@ def external_weights():
 
 MODELS = {"mlp": mlp, "conv": conv, "encoder": encoder, "cache": cache, "same_dim": same_dim, "dims": dims,
           "late": late, "loop_forever": loop_forever, "loop_sum": loop_sum, "scan_sum": scan_sum,
-          "if_else": if_else, "sequence": sequence, "optional_input": optional_input, "text": text,
-          "expand_bomb": expand_bomb, "grow": grow, "functions": functions, "names": names,
+          "if_else": if_else, "known_if": known_if, "loop_of_ones": loop_of_ones, "sequence": sequence, "optional_input": optional_input, "text": text,
+          "expand_bomb": expand_bomb, "grow": grow, "functions": functions, "deep_functions": deep_functions, "names": names,
           "quantized": quantized, "unsupported": unsupported, "wrong_graph": wrong_graph,
           "external": external_weights}
 

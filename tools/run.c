@@ -25,10 +25,10 @@ static const char about[] =
 struct settings {
     struct opt_list inputs;
     struct input_options how;
-    const char *output, *labels, *random, *test, *compare, *trace, *dot, *list;
+    const char *output, *labels, *random, *test, *compare, *trace, *dot, *save, *list;
     double rtol, atol;
     int64_t quantum, repeat, timeout;
-    bool check, quiet, json, help, version;
+    bool external, check, quiet, json, help, version;
 };
 
 /* ---- results --------------------------------------------------------------------------------------- */
@@ -348,6 +348,13 @@ static int write_dot(const struct infer_model *m, const char *path, struct err *
     return rc;
 }
 
+static int save_model(const struct settings *s, const struct infer_model *m, struct err *e)
+{
+    struct infer_error inner = {0};
+    struct infer_save_options o = {.size = sizeof(o), .external_data = s->external};
+    return infer_model_save(m, s->save, &o, &inner) < 0 ? from_infer(&inner, e) : 0;
+}
+
 static int list_rows(const char *what, struct err *e)
 {
     struct infer_error inner = {0};
@@ -437,6 +444,8 @@ static int work(struct settings *s, const char *path, struct err *e)
     int rc = check_settings(s, &c, e);
     if (rc < 0)
         return rc;
+    if (s->external && !s->save)
+        return err_set(e, ERR_USAGE, "--external-data goes with --save FILE");
     if (s->list)
         return list_rows(s->list, e);
     if (!path && s->test)
@@ -452,6 +461,8 @@ static int work(struct settings *s, const char *path, struct err *e)
     rc = inputs_check_dims(m, &s->how, e);
     if (rc == 0 && s->dot)
         rc = write_dot(m, s->dot, e);
+    if (rc == 0 && s->save)
+        rc = save_model(s, m, e);
     if (rc == 0) {
         if (s->check)
             rc = check_model(s, m, e);
@@ -459,7 +470,7 @@ static int work(struct settings *s, const char *path, struct err *e)
             rc = run_tests(m, s->test, &c, (int)s->timeout, s->quiet, e);
         else if (s->inputs.n || s->random)
             rc = run_model(s, m, e);
-        else if (!s->dot)
+        else if (!s->dot && !s->save)
             rc = print_text(m, "describe", e);
     }
     infer_model_free(m);
@@ -495,6 +506,8 @@ int main(int argc, char **argv)
         {OPT_HEADING, "", NULL, "Reports"},
         {OPT_FLAG, "check", NULL, "report everything that is not supported; run nothing", &s.check},
         {OPT_STRING, "dot", "FILE", "the graph after the passes, for Graphviz", &s.dot},
+        {OPT_STRING, "save", "FILE", "the graph after the passes, as an ONNX model", &s.save},
+        {OPT_FLAG, "external-data", NULL, "with --save: weights in FILE.data (always above 1 GiB)", &s.external},
         {OPT_STRING, "trace", "FILE", "what ran when, for chrome://tracing or Perfetto", &s.trace},
         {OPT_STRING, "list", "WHAT", "ops, kernels, passes or knobs", &s.list},
         {OPT_HEADING, "", NULL, "Running (each is a variable INFER_NAME, too)"},

@@ -94,6 +94,49 @@ static void loop_values(void)
     infer_model_free(m);
 }
 
+/* The body's trip number and condition have the dims that it declares. */
+static void loop_ones(void)
+{
+    struct infer_model *m = tiny_load("loop_of_ones", 1, "cpu");
+    struct job j = {0};
+    static const int64_t trips = 3, x[] = {7, 8};
+    if (CHECK(job_init(&j, m, "", 1)) && CHECK(job_set(&j, "trips", int64s(1, &trips))) &&
+        CHECK(job_set(&j, "x", int64s(2, x))) && CHECK(job_ok(&j))) {
+        const int64_t *y = infer_value_data(j.out[0]), *dims = infer_value_dims(j.out[1]);
+        CHECK(y[0] == 2 && y[1] == 1);
+        CHECK(infer_value_rank(j.out[1]) == 2 && dims[0] == 3 && dims[1] == 1);
+    }
+    job_clear(&j);
+    infer_model_free(m);
+}
+
+/* An If whose condition is known at load is the branch that it picks: the other one need not even fit,
+ * and dims behind it are known. Without the pass the run is the same. */
+static void known_if(void)
+{
+    static const char *const passes[] = {"", "-if", "none"};
+    struct job want = {0};
+    struct infer_model *kept = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct infer_load_options o = {.size = sizeof o, .threads = 1, .passes = passes[i]};
+        struct infer_model *m = model_load(tiny_path("known_if"), &o);
+        const struct infer_port *y = m ? infer_model_output(m, 0) : NULL;
+        struct job j = {0};
+        CHECK(y && y->rank == 2 && y->dims[1] == 6 && (i || (y->symbols[0] && !strcmp(y->symbols[0], "n"))));
+        if (CHECK(job_init(&j, m, "n=4", 1)) && CHECK(job_ok(&j)))
+            CHECK(infer_value_dims(j.out[0])[0] == 4 && (i == 0 || jobs_same(&j, &want)));
+        if (i == 0) {
+            want = j;
+            kept = m;
+            continue;
+        }
+        job_clear(&j);
+        infer_model_free(m);
+    }
+    job_clear(&want);
+    infer_model_free(kept);
+}
+
 static void sequence_values(void)
 {
     struct infer_model *m = tiny_load("sequence", 1, "cpu");
@@ -199,8 +242,9 @@ static void check_report(void)
 }
 
 static const struct unit_test tests[] = {
-    TEST(symbols_disagree), TEST(wrong_inputs),    TEST(wrong_counts), TEST(empty_batch),
-    TEST(loop_values),      TEST(sequence_values), TEST(text_values),  TEST(optional_values),
-    TEST(external_values),  TEST(reports),         TEST(check_report),
+    TEST(symbols_disagree), TEST(wrong_inputs), TEST(wrong_counts),    TEST(empty_batch),
+    TEST(loop_values),      TEST(loop_ones),    TEST(known_if),        TEST(sequence_values),
+    TEST(text_values),      TEST(reports),      TEST(optional_values), TEST(external_values),
+    TEST(check_report),
 };
 UNIT_MAIN(tests)

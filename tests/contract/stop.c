@@ -78,8 +78,29 @@ static void used_again(void)
     infer_model_free(m);
 }
 
+/* A load stops within what takes long: expanding functions, inferring, all before the first pass. */
+static void loading(void)
+{
+    struct infer_load_options o = {.size = sizeof o};
+    struct infer_error e = {0};
+    int64_t begin = clock_ns();
+    struct infer_model *m = model_load(tiny_path("deep_functions"), &o);
+    double whole = ms_since(begin);
+    CHECK(m != NULL);
+    infer_model_free(m);
+    for (int part = 64; part > 2; part /= 4) {
+        o.timeout_ms = (int)(whole / part) + 1;
+        begin = clock_ns();
+        m = infer_model_load(tiny_path("deep_functions"), &o, &e);
+        CHECK(!m && e.code == INFER_E_DEADLINE && *e.message);
+        CHECK(ms_since(begin) < whole / 2 + o.timeout_ms);
+        infer_model_free(m);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    static const struct unit_test tests[] = {TEST(deadline), TEST(cancel), TEST(used_again)};
+    static const struct unit_test tests[] = {TEST(deadline), TEST(cancel), TEST(used_again),
+                                             TEST(loading)};
     return unit_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -427,6 +427,31 @@ static void no_memory(void)
     free(m.data);
 }
 
+/* Whoever opens and imports may be stopped. */
+static void stopped(void)
+{
+    struct bytes m = sample();
+    atomic_bool cancel = true;
+    struct stop stop = {.cancel = &cancel};
+    struct onnx_options o = {.stop = &stop};
+    struct err e = {0};
+    struct graph *g = NULL;
+    struct import_report r = {0};
+    CHECK(!onnx_open_memory(NULL, m.data, m.n, &o, &e) && e.code == ERR_CANCELLED);
+    atomic_store(&cancel, false);
+    err_clear(&e);
+    struct onnx_model *model = onnx_open_memory(NULL, m.data, m.n, &o, &e);
+    atomic_store(&cancel, true);
+    CHECK(model && onnx_import(model, &g, &r, &e) == ERR_CANCELLED && !g);
+    atomic_store(&cancel, false);
+    import_report_clear(&r);
+    CHECK(model && onnx_import(model, &g, &r, &e) == 0 && g);
+    import_report_clear(&r);
+    graph_free(g);
+    onnx_close(model);
+    free(m.data);
+}
+
 /* ---- real files ---------------------------------------------------------------------------- */
 
 static int load(const char *path, double *ms, size_t *bytes)
@@ -498,7 +523,7 @@ int main(int argc, char **argv)
         TEST(names),         TEST(versions),         TEST(report),
         TEST(attributes),    TEST(attribute_inputs), TEST(types),
         TEST(functions),     TEST(recursion),        TEST(subgraphs),
-        TEST(mutations),     TEST(no_memory),        TEST(real_models),
+        TEST(mutations),     TEST(no_memory), TEST(stopped),        TEST(real_models),
         TEST(broken_models),
     };
     return unit_main(argc, argv, tests, sizeof tests / sizeof *tests);

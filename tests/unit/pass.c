@@ -275,6 +275,100 @@ static void subgraphs(void)
     CHECK(becomes("identity", "a=Relu(x);y=If(cond){p=Identity(a)}"));
 }
 
+static void put_if(const char *cond_out, const char *then_nodes, const char *then_outs,
+                   const char *else_nodes, const char *else_outs)
+{
+    subgraph(cond_out, then_nodes, then_outs);
+    subgraph(cond_out, else_nodes, else_outs);
+}
+
+static void known_if(void)
+{
+    for (int pick = 0; pick < 2; pick++) { /* a scalar and one of [1]; values of both scopes */
+        double number_of[] = {pick};
+        begin("x");
+        constant("cond", DTYPE_BOOL, pick, (int64_t[]){1}, number_of);
+        start("a=Relu(x);y=If(cond)", "y");
+        put_if("y", "t=Sigmoid(a);u=Add(t,x)", "u", "t=Relu(a);u=Relu(t)", "u");
+        CHECK(becomes("if", pick ? "a=Relu(x);_=Sigmoid(a);y=Add(_,x)"
+                                 : "a=Relu(x);_=Relu(a);y=Relu(_)"));
+    }
+    begin("x,cond"); /* not known */
+    start("y=If(cond)", "y");
+    put_if("y", "t=Relu(x)", "t", "t=Sigmoid(x)", "t");
+    CHECK(becomes("if", "y=If(cond){t=Relu(x)}{t=Sigmoid(x)}"));
+    begin("x,cond"); /* known by inference alone */
+    start("y=If(cond)", "y");
+    put_if("y", "t=Relu(x)", "t", "t=Sigmoid(x)", "t");
+    static const int64_t no[] = {0};
+    find_in(g, "cond")->fact.elems = no;
+    find_in(g, "cond")->fact.n_elems = 1;
+    CHECK(becomes("if", "y=Sigmoid(x)"));
+    begin("x"); /* not one element: an error of the run */
+    constant("cond", DTYPE_BOOL, DIMS(2), NUMBERS(1, 1));
+    start("y=If(cond)", "y");
+    put_if("y", "t=Relu(x)", "t", "t=Sigmoid(x)", "t");
+    CHECK(becomes("if", "y=If(cond){t=Relu(x)}{t=Sigmoid(x)}"));
+}
+
+/* What a branch gives back may be anything: a capture, a constant, one value twice. */
+static void known_if_outputs(void)
+{
+    begin("x");
+    constant("cond", DTYPE_BOOL, 0, NULL, NUMBERS(1));
+    number("c", 3);
+    start("a=Relu(x);y,z=If(cond);w=Add(y,z)", "w");
+    put_if("y", "", "a,c", "t=Relu(x);u=Relu(t)", "t,u");
+    CHECK(becomes("if", "a=Relu(x);w=Add(a,c)"));
+    begin("x");
+    constant("cond", DTYPE_BOOL, 0, NULL, NUMBERS(1));
+    number("c", 3);
+    start("y,z=If(cond)", "y,z"); /* outputs keep their names and types */
+    put_if("y", "", "x,c", "t=Relu(x);u=Relu(t)", "t,u");
+    CHECK(run("none,if,dead") && is("y=Identity(x);z=Identity(c)"));
+    CHECK(g->n_outputs == 2 && g->outputs[1]->fact.type.rank == 0 &&
+          g->outputs[0]->fact.type.dims[1] == 3);
+    graph_free(g);
+    begin("x");
+    constant("cond", DTYPE_BOOL, 0, NULL, NUMBERS(1));
+    start("y,z=If(cond)", "y,z");
+    put_if("y", "t=Relu(x)", "t,t", "t=Sigmoid(x)", "t,t");
+    CHECK(becomes("if", "y=Relu(x);z=Identity(y)"));
+    begin("x");
+    constant("cond", DTYPE_BOOL, 0, NULL, NUMBERS(0));
+    start("y,z=If(cond);w=Relu(z)", "w"); /* what nobody reads is not made */
+    put_if("y", "t=Relu(x)", "t,t", "t=Sigmoid(x);u=Relu(x)", "t,u");
+    CHECK(becomes("if", "_=Relu(x);w=Relu(_)"));
+}
+
+/* In a branch: an If with a known condition, which goes too, and one without, whose captures end at
+ * the graph that the branch stood in. The same names in two branches. */
+static void known_if_nested(void)
+{
+    begin("x,cond");
+    constant("yes", DTYPE_BOOL, 0, NULL, NUMBERS(1));
+    start("a=Relu(x);y=If(yes)", "y");
+    struct graph *then = subgraph("y", "p=Sigmoid(a);u=If(cond);v=If(yes);w=Add(u,v)", "w");
+    subgraph("y", "q=Relu(a)", "q");
+    struct node *inner[] = {find_in(then, "u")->producer, find_in(then, "v")->producer};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++) {
+            struct graph *sub = graph_new_sub(then, &e);
+            if (!sub || node_add_graph(inner[i], sub, &e))
+                abort();
+            add_nodes(sub, k ? "p2=Relu(p);s=Add(p2,a)" : "p2=Relu(a);s=Add(p2,p)");
+            add_outputs(sub, "s");
+        }
+    CHECK(becomes("if", "a=Relu(x);_=Sigmoid(a);_=If(cond){p2=Relu(a);s=Add(p2,_)}"
+                        "{p2=Relu(_);s=Add(p2,a)};_=Relu(a);_=Add(_,_);y=Add(_,_)"));
+    begin("x"); /* a branch's own subgraph, of an If that stays an If's */
+    constant("yes", DTYPE_BOOL, 0, NULL, NUMBERS(1));
+    start("y=If(yes);z=If(yes);w=Add(y,z)", "w");
+    put_if("y", "t=Relu(x)", "t", "t=Sigmoid(x)", "t");
+    put_if("z", "t=Sigmoid(x)", "t", "t=Relu(x)", "t");
+    CHECK(becomes("if", "_=Relu(x);_=Sigmoid(x);w=Add(_,_)"));
+}
+
 static void identity(void)
 {
     begin("x");
@@ -699,7 +793,8 @@ int main(int argc, char **argv)
         TEST(identity_dims), TEST(casts),           TEST(transposes), TEST(reshapes),
         TEST(cse),           TEST(shapes),          TEST(fold),       TEST(conv_norm),
         TEST(conv_kept),     TEST(conv_transposed), TEST(matching),   TEST(matching_joins),
-        TEST(selection),     TEST(limits),          TEST(no_memory),
+        TEST(selection),     TEST(limits),          TEST(no_memory),  TEST(known_if),
+        TEST(known_if_outputs), TEST(known_if_nested),
     };
     return unit_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
