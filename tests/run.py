@@ -12,6 +12,7 @@
     real          ../shared/models/real but for tests/models/excluded.txt, which must be refused
     save          what --save writes of every conformance case and real model: ONNX's checker takes it, and it
                   gives the expected outputs
+    python        the Python package, ONNX's backend runner over it, the wheel
     peers         single operators beside onnxruntime and ONNX's reference (tests/peers/peers.py)
     broken        ../shared/models/broken: the exit statuses that its index wants, at two CPU levels
     arch          the architecture models, on the CPU and on the fake device
@@ -35,6 +36,7 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -333,6 +335,28 @@ def suite_peers(a, count):
     run_program(count, "peers", [sys.executable, ROOT / "tests/peers/peers.py", "--build", a.build], 900)
 
 
+def suite_python(a, count):
+    """The package, ONNX's backend runner over it, and a wheel with the library in it."""
+    if not has_packages("numpy", "onnx", "setuptools", "wheel"):
+        return count.skip("needs numpy, onnx, setuptools and wheel (tools/test.sh installs them)")
+    library = (a.build / "runtime" / "libinfer.so").resolve()
+    env = {"INFER_LIBRARY": str(library), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name in ("session", "backend"):
+        run_program(count, name, [sys.executable, "-W", "ignore", ROOT / f"python/tests/{name}.py"], 300, env)
+    with tempfile.TemporaryDirectory(prefix="infer-wheel-") as folder:
+        folder = pathlib.Path(folder)
+        shutil.copytree(ROOT / "python", folder / "python", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+        pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+        status, out = run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, folder / "python"], 300, env)
+        wheels = list(folder.glob("*.whl"))
+        if status == 0 and wheels:
+            status, out = run([*pip, "install", "--no-deps", "--no-index", "--target", folder / "site", *wheels], 300)
+        if status == 0:
+            status, out = run([sys.executable, "-c", "import infer; print(infer.__version__)"], 60,
+                              {"PYTHONPATH": str(folder / "site"), "INFER_LIBRARY": ""}, cwd=folder)
+        count.add("wheel", status == 0, last_line(out))
+
+
 def feed(folder, inputs):
     """--input for the tensors that a broken model's index entry asks for."""
     for name, (kind, dims) in (inputs or {}).items():
@@ -424,7 +448,8 @@ def suite_tsan(a, count):
 # ---- all ------------------------------------------------------------------------------------------
 
 SUITES = {"meson": suite_meson, "style": suite_style, "cli": suite_cli, "conformance": suite_conformance,
-          "real": suite_real, "save": suite_save, "peers": suite_peers, "broken": suite_broken, "arch": suite_arch, "asan": suite_asan, "tsan": suite_tsan,
+          "real": suite_real, "save": suite_save, "peers": suite_peers, "python": suite_python,
+          "broken": suite_broken, "arch": suite_arch, "asan": suite_asan, "tsan": suite_tsan,
           "sweep": suite_sweep, "levels": suite_levels}
 LONG = {"sweep", "levels"}
 

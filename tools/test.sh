@@ -10,13 +10,13 @@ sh tools/setup.sh g++ git python3 python3-venv
 echo "build: $(($(date +%s) - begin)) s"
 
 # The oracle: it makes test data and never runs in a test.
-packages='numpy onnx==1.23.2 onnxruntime==1.31.1'
+packages='numpy onnx==1.23.2 onnxruntime==1.31.1 setuptools wheel'
 python=build/venv/bin/python
 [ -x $python ] || python3 -m venv build/venv
 $python - <<'EOF' || { echo "installing: $packages"; $python -m pip install -q --disable-pip-version-check $packages || true; }
 import importlib.metadata as m, sys
 try:
-    sys.exit(not (m.version("onnx") == "1.23.2" and m.version("onnxruntime") == "1.31.1" and m.version("numpy")))
+    sys.exit(not (m.version("onnx") == "1.23.2" and m.version("onnxruntime") == "1.31.1" and m.version("numpy") and m.version("setuptools") and m.version("wheel")))
 except m.PackageNotFoundError:
     sys.exit(1)
 EOF
