@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 
+#include "core/guard.h"
 #include "core/tensor.h"
 #include "core/threads.h"
 #include "graph/graph.h"
@@ -90,6 +91,7 @@ struct op {
     int in_min, in_max;        /* in_max -1: any number */
     int out_min, out_max;
     unsigned flags;
+    const char *kernels;       /* the families of kernels/ that it runs on, for listings; NULL: none */
     unsigned host_in;          /* bit i: infer (at run time) or run reads input i's contents on the host */
     const struct attr *attrs;  /* ends with a NULL name */
     size_t attrs_size;
@@ -109,6 +111,12 @@ const struct op *op_row(size_t i);
 
 /* ---- inference ------------------------------------------------------------------------------ */
 
+/* For listings: infer_dtypes() notes which types input `input` may have and ends the inference. */
+struct infer_probe {
+    int input;
+    uint32_t types; /* 0: it was not asked */
+};
+
 struct infer {
     const struct node *node;
     const void *attrs;
@@ -118,6 +126,7 @@ struct infer {
     struct fact *out;             /* cleared before infer; entries of absent outputs are scratch */
     int n_in, n_out;
     bool late;           /* set by infer_fresh and infer_unknown */
+    struct infer_probe *probe; /* NULL but for listings */
     struct fresh **fresh; /* the driver's: symbols that infer_fresh may use again; or NULL */
     /* Infer a subgraph: facts of its inputs in, copies of its outputs' facts out. Load time only. */
     int (*graph)(struct infer *c, struct graph *g, const struct fact *in, int n_in, struct fact *out,
@@ -301,6 +310,7 @@ struct call {
     struct team *team;
     const struct call_table *table;
     const struct store *store; /* of Append in a run with a state; else NULL */
+    struct guards *guards;     /* of the scratch (core/guard.h); NULL while it is measured */
 };
 
 /* Tensor i, or NULL if absent. */

@@ -143,6 +143,12 @@ static bool is_dead(const Onnx__NodeProto *p)
     return true;
 }
 
+static bool is_gradient(const Onnx__NodeProto *p)
+{
+    return !strcmp(text_of(p->domain), "ai.onnx.preview.training") &&
+           !strcmp(text_of(p->op_type), "Gradient") && !is_dead(p);
+}
+
 static int import_node(struct importer *m, struct scope *s, const Onnx__NodeProto *p, struct err *e)
 {
     struct target t;
@@ -155,6 +161,8 @@ static int import_node(struct importer *m, struct scope *s, const Onnx__NodeProt
         return err_set(e, ERR_LIMIT, "more than %d nodes", IMPORT_NODES_MAX);
     if (t.function)
         return function_expand(m, s, t.function, p, e);
+    if (is_gradient(p))
+        return 0; /* when all other nodes are there */
     if (!t.op)
         return import_report_add(m->report, t.newer ? IMPORT_VERSION : IMPORT_OPERATOR, t.domain,
                                  type, t.opset, t.newer, text_of(p->name), e);
@@ -205,6 +213,11 @@ int import_nodes(struct importer *m, struct scope *s, Onnx__NodeProto *const *no
         }
     for (size_t i = 0; i < n; i++) {
         int rc = import_node(m, s, nodes[i], e);
+        if (rc)
+            return at_node(nodes[i], rc, e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        int rc = is_gradient(nodes[i]) ? gradient_expand(m, s, nodes[i], e) : 0;
         if (rc)
             return at_node(nodes[i], rc, e);
     }

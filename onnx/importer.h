@@ -133,6 +133,13 @@ void function_target(const struct importer *m, const struct imports *imports,
 int function_expand(struct importer *m, struct scope *s, struct function *f,
                     const Onnx__NodeProto *p, struct err *e) WARN_UNUSED;
 
+/* ---- gradient.c -------------------------------------------------------------------------------- */
+
+/* Put nodes that compute the derivatives in place of a Gradient node, whose outputs are declared and
+ * whose graph has all its other nodes. ERR_UNSUPPORTED names an operator without a rule. */
+int gradient_expand(struct importer *m, const struct scope *s, const Onnx__NodeProto *p,
+                    struct err *e) WARN_UNUSED;
+
 /* ---- attr.c: attributes -------------------------------------------------------------------- */
 
 /* Follow a reference; out->attr is NULL if it leads to nothing. */

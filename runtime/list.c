@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this build has, as text, and the small functions of infer.h that no other file owns. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/knobs.h"
@@ -7,16 +8,52 @@
 #include "kernels/list.h"
 #include "runtime/model.h"
 
-static void list_ops(struct text *t)
+enum { PROBE_INPUTS = 16 };
+
+/* The types that an operator takes as input 0, from its own check; 0 if it has none (any type). */
+static uint32_t types_of(struct graph *g, const struct op *op)
+{
+    struct err e = {0};
+    struct fact fact = {.type = {.kind = TYPE_TENSOR, .dtype = DTYPE_F32, .rank = -1}}, out[PROBE_INPUTS];
+    const struct fact *in[PROBE_INPUTS];
+    struct infer_probe probe = {0};
+    int n_in = op->in_min > 1 ? op->in_min : 1, n_out = op->out_min > 1 ? op->out_min : 1;
+    struct node *n = graph_node_new(g, op, "", n_in, n_out, NULL, &e);
+    if (!n || n_in > PROBE_INPUTS || n_out > PROBE_INPUTS)
+        return 0;
+    memset(out, 0, sizeof(out));
+    for (int i = 0; i < n_in; i++)
+        in[i] = &fact;
+    struct infer c = {.node = n, .attrs = n->attrs, .syms = g->shared->syms, .arena = &g->shared->facts,
+                      .in = in, .out = out, .n_in = n_in, .n_out = n_out, .probe = &probe};
+    return op->flags & OP_HOST || op->infer(&c, &e) == 0 ? 0 : probe.types;
+}
+
+static void add_types(struct text *t, uint32_t types)
+{
+    const char *between = "";
+    if (!types || types == (uint32_t)~1u)
+        text_add(t, "any");
+    for (int k = 1; k < DTYPE_COUNT && types && types != (uint32_t)~1u; k++)
+        if (types & DTYPE_BIT(k)) {
+            text_add(t, "%s%s", between, dtype_name((enum dtype)k));
+            between = ",";
+        }
+}
+
+/* domain, name, versions, types of the first input, families of kernels. */
+static void list_ops(struct text *t, struct err *e)
 {
     const struct op *o;
-    for (size_t i = 0; (o = op_row(i)) != NULL; i++) {
-        text_add(t, "%-14s %-28s %2d..", *o->domain ? o->domain : "ai.onnx", o->name, o->since);
-        if (o->until)
-            text_add(t, "%d\n", o->until);
-        else
-            text_add(t, "\n");
+    struct graph *g = graph_new(budget_process(), e);
+    for (size_t i = 0; g && (o = op_row(i)) != NULL; i++) {
+        char versions[32];
+        snprintf(versions, sizeof(versions), o->until ? "%d-%d" : "%d-", o->since, o->until);
+        text_add(t, "%-14s %-28s %-6s ", *o->domain ? o->domain : "ai.onnx", o->name, versions);
+        add_types(t, types_of(g, o));
+        text_add(t, "%s%s\n", o->kernels ? "  kernels: " : "", o->kernels ? o->kernels : "");
     }
+    graph_free(g);
 }
 
 static void list_kernels(struct text *t)
@@ -46,7 +83,7 @@ char *infer_list(const char *what, struct infer_error *error)
     struct err *e = to_err(error);
     struct text t = {0};
     if (strcmp(what, "ops") == 0)
-        list_ops(&t);
+        list_ops(&t, e);
     else if (strcmp(what, "kernels") == 0)
         list_kernels(&t);
     else if (strcmp(what, "passes") == 0)

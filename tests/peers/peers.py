@@ -26,12 +26,13 @@ DOMAINS = {"": 22, "com.microsoft": 1, "ai.onnx.ml": 5}
 
 def case(name, op, inputs, attrs=None, *, domain="com.microsoft", opset=None, outputs=("y",), types=None,
          oracle="onnxruntime", expected=None, rtol=1e-4, atol=1e-5, quantum=0, compare="element", const=(),
-         exit=0, symbolic=True):
+         exit=0, symbolic=True, nodes=None):
     """One case. inputs: arrays (str arrays are strings), or None for an absent one; in a list, in order, or as
     a dict of dicts {name: {key: value}} for maps. outputs: names, "" for an absent one. types: output types as
     TensorProto values or TypeProto, where onnxruntime must be told (default: that of the first input). const:
     indices of inputs that are initializers. expected: arrays in place of an oracle. exit: the status that
-    infer-run must end with (3 or 4: no oracle is asked, and nothing compared)."""
+    infer-run must end with (3 or 4: no oracle is asked, and nothing compared). nodes: NodeProtos to use in place of the
+    one node (inputs are x0, x1, ...; op is then only a name)."""
     return dict(locals())
 
 
@@ -60,7 +61,7 @@ def build(c, symbolic):
             weights.append(numpy_helper.from_array(array, names[-1]))
         else:
             infos.append(value_info(names[-1], array, symbolic, f"d{i}_"))
-    node = helper.make_node(c["op"], names, list(c["outputs"]), domain=c["domain"], **(c["attrs"] or {}))
+    nodes = c["nodes"] or [helper.make_node(c["op"], names, list(c["outputs"]), domain=c["domain"], **(c["attrs"] or {}))]
     first = next(dtype_of(a) for a in c["inputs"] if a is not None and not isinstance(a, dict)) \
         if not all(a is None or isinstance(a, dict) for a in c["inputs"]) else TensorProto.FLOAT
     outs = []
@@ -72,7 +73,7 @@ def build(c, symbolic):
     domains = dict(DOMAINS)
     if c["domain"] not in domains or c["opset"]:
         domains[c["domain"]] = c["opset"] or 1
-    return helper.make_model(helper.make_graph([node], "g", infos, outs, weights), ir_version=10,
+    return helper.make_model(helper.make_graph(nodes, "g", infos, outs, weights), ir_version=10,
                              opset_imports=[helper.make_opsetid(d, v) for d, v in domains.items()])
 
 
@@ -134,6 +135,9 @@ def prepare(c, folder):
             names = [n for n in c["outputs"] if n]
             for i, (name, v) in enumerate(zip(names, expected)):
                 (data / f"output_{i}.pb").write_bytes(to_proto(name, v).SerializeToString())
+        else:  # a result that none gives, so that the run is tried
+            name = next(n for n in c["outputs"] if n)
+            (data / "output_0.pb").write_bytes(to_proto(name, np.full((2, 3, 5, 7), 1234.5, np.float32)).SerializeToString())
         yield where
 
 
