@@ -68,7 +68,7 @@ def test_help(d):
         assert not r.err
     r = call("--help")
     for option in ("input output random dim test rtol atol compare quantum check threads precision device passes memory "
-                   "timeout trace dot list repeat quiet json mean std order layout labels").split():
+                   "timeout trace dot save external-data list repeat quiet json mean std order layout labels").split():
         assert f"--{option}" in r.out, f"--help does not tell of --{option}"
 
 
@@ -116,6 +116,9 @@ def test_lists(d):
     for what, text in [("ops", "Conv"), ("kernels", "gemm"), ("passes", "cse"), ("knobs", "memory")]:
         call("--list", what, out=text)
     call("--list", "nonsense", status=2, err="nonsense")
+    rows = {tuple(r.split()[:2]): r for r in call("--list", "ops").out.splitlines()}
+    assert "double" in rows["ai.onnx", "Sin"] and "int32" not in rows["ai.onnx", "Sin"], "the types of Sin"
+    assert "int32" in rows["ai.onnx", "Add"] and " 8-8 " in call("--list", "ops").out, "types of Add, versions of Scan"
 
 
 # ---- models ---------------------------------------------------------------------------------------
@@ -151,6 +154,52 @@ def test_check(d):
     call(model("loop_forever"), "--check")  # runs nothing
     r = call(model("mlp"), "--check", "--quiet")
     assert not r.out, f"not quiet: {r}"
+
+
+def check_graph(d, *nodes):
+    """--check of a model with x float[n], i int32[n] and c bool."""
+    outputs = [info(f"y{k}", FLOAT, []) for k in range(len(nodes))]
+    inputs = [info("x", FLOAT, ["n"]), info("i", onnxfile.INT32, ["n"]), info("c", onnxfile.BOOL, [])]
+    (d / "check.onnx").write_bytes(onnxfile.model(graph(list(nodes), inputs, outputs)))
+    return call(d / "check.onnx", "--check", status=4).out.splitlines()
+
+
+def test_check_tells_of_everything(d):
+    branch = graph([node("Cos", ["i"], ["b"], name="inner")], [], [info("b", FLOAT, [])])
+    other = graph([node("Neg", ["x"], ["b"])], [], [info("b", FLOAT, [])])
+    lines = check_graph(d, node("NoSuch", ["x"], ["y0"], name="first"), node("Relu", ["y0"], ["y1"]),
+                        node("Sin", ["i"], ["y2"], name="second"), node("Sin", ["i"], ["y3"], name="third"),
+                        node("If", ["c"], ["y4"], then_branch=("graph", branch), else_branch=("graph", other)))
+    assert len(lines) == 4, lines
+    assert "NoSuch" in lines[0] and "1 use: 'first'" in lines[0], lines[0]
+    assert "Sin" in lines[1] and "int32" in lines[1] and "2 uses: 'second', 'third'" in lines[1], lines[1]
+    assert "Cos" in lines[2] and "'inner'" in lines[2], lines[2]
+    assert lines[3].startswith("2 nodes behind"), lines[3]
+
+
+def test_check_memory(d):
+    def planned(*dims):
+        line = call(model("encoder"), "--check", *dims).out.splitlines()[-1]
+        return float(line.split()[-5])
+    assert planned("--dim", "sequence=2000") > planned("--dim", "sequence=20"), "memory does not grow with dims"
+
+
+def test_save(d):
+    for name in ("encoder", "conv", "cache", "if_else", "loop_sum", "text", "sequence"):
+        call(model(name), "--save", d / "s.onnx")
+        call(model(name), "--random", "1", "--output", d / "a")
+        call(d / "s.onnx", "--random", "1", "--output", d / "b")
+        for p in (d / "a").iterdir():
+            assert p.read_bytes() == (d / "b" / p.name).read_bytes(), f"{name}: {p.name} differs"
+    call(model("mlp"), "--save", d / "m.onnx", "--external-data")
+    assert {p.name for p in d.iterdir()} >= {"m.onnx", "m.onnx.data"} or (d / "m.onnx").stat().st_size > 1000
+    call(d / "m.onnx", "--save", d / "m.onnx", "--external-data")  # over itself
+    call(d / "m.onnx", "--random", "1")
+    call(model("mlp"), "--save", d / "none" / "m.onnx", status=3, err="none")
+    call(model("mlp"), "--save", "/dev/full", status=3)
+    call(model("mlp"), "--external-data", status=2, err="--save")
+    call(model("unsupported"), "--save", d / "u.onnx", status=4)
+    assert not [p for p in d.iterdir() if "tmp" in p.name or p.name == "u.onnx"], "something half-written stays"
 
 
 def test_describe(d):
