@@ -19,6 +19,12 @@
 #ifndef HAVE_WEBP
 #define picture_read_webp NULL
 #endif
+#ifndef HAVE_TIFF
+#define picture_read_tiff NULL
+#endif
+#ifndef HAVE_JPEG2000
+#define picture_read_jpeg2000 NULL
+#endif
 
 /* A format's bytes begin with `magic` and, if there is one, have `tag` at byte 8. */
 static const struct format {
@@ -29,14 +35,25 @@ static const struct format {
     {"PNG", "\x89PNG\r\n\x1a\n", "", 8, 0, picture_read_png},
     {"JPEG", "\xff\xd8\xff", "", 3, 0, picture_read_jpeg},
     {"WebP", "RIFF", "WEBP", 4, 4, picture_read_webp},
+    {"TIFF", "II*\0", "", 4, 0, picture_read_tiff},
+    {"TIFF", "MM\0*", "", 4, 0, picture_read_tiff},
+    {"JPEG 2000", "\0\0\0\x0cjP  \r\n\x87\n", "", 12, 0, picture_read_jpeg2000},
+    {"JPEG 2000", "\xff\x4f\xff\x51", "", 4, 0, picture_read_jpeg2000},
+    {"BMP", "BM", "", 2, 0, picture_read_bmp},
+    {"PNM", "P1", "", 2, 0, picture_read_pnm},
+    {"PNM", "P2", "", 2, 0, picture_read_pnm},
+    {"PNM", "P3", "", 2, 0, picture_read_pnm},
+    {"PNM", "P4", "", 2, 0, picture_read_pnm},
+    {"PNM", "P5", "", 2, 0, picture_read_pnm},
+    {"PNM", "P6", "", 2, 0, picture_read_pnm},
 };
 
 static const struct format *find(const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         const struct format *f = &formats[i];
-        if (size >= 12 && memcmp(data, f->magic, f->magic_size) == 0 &&
-            memcmp(data + 8, f->tag, f->tag_size) == 0)
+        if (size >= f->magic_size && memcmp(data, f->magic, f->magic_size) == 0 &&
+            (!f->tag_size || (size >= 8 + f->tag_size && memcmp(data + 8, f->tag, f->tag_size) == 0)))
             return f;
     }
     return NULL;
@@ -70,7 +87,7 @@ int picture_decode(struct picture *p, struct budget *b, const void *data, size_t
     *p = (struct picture){0};
     const struct format *f = find(data, size);
     if (!f)
-        return err_set(e, ERR_INPUT, "neither PNG, JPEG nor WebP");
+        return err_set(e, ERR_INPUT, "neither PNG, JPEG, WebP, TIFF, JPEG 2000, BMP nor PNM");
     if (!f->read)
         return err_set(e, ERR_UNSUPPORTED, "%s pictures were left out of this build", f->name);
     int rc = f->read(p, b, data, size, e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pictures: decoding PNG (libspng), JPEG (libjpeg-turbo) and WebP (libwebp) to 8-bit RGB, resizing.
+/* Pictures: decoding PNG (libspng), JPEG (libjpeg-turbo), WebP (libwebp), TIFF (libtiff), JPEG 2000
+ * (OpenJPEG), BMP and PNM to 8-bit RGB, resizing.
  *
- * The format is known from the bytes, not from a name. Each decoder is a build feature; a format that
+ * The format is known from the bytes, not from a name. Each library is a build feature; a format that
  * was left out is ERR_UNSUPPORTED. Input is hostile: dims are limited before anything is allocated.
  * Alpha is dropped, grey is spread over three channels, 16 bits are scaled to 8. Any thread.
  */

@@ -25,7 +25,7 @@ int data_parse(struct value *out, struct budget *b, const void *data, size_t siz
  * `optional` wraps it into one. */
 int data_format(const struct value *v, const char *name, bool optional, struct budget *b,
                 uint8_t **out, size_t *size, struct err *e) WARN_UNUSED;
-int data_write(const struct value *v, const char *name, const char *path,
+int data_write(const struct value *v, const char *name, bool optional, const char *path,
                struct err *e) WARN_UNUSED;
 
 /* The message of a tensor, built in the arena around the tensor's own elements (a copy only where a

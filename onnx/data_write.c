@@ -60,22 +60,11 @@ int data_tensor_message(struct arena *a, const struct tensor *t, const char *nam
 static int put_seq(struct arena *a, const struct seq *s, const char *name, int depth,
                    Onnx__SequenceProto **out, struct err *e);
 
-/* Keys, and all values as one tensor or as a sequence. */
-static int put_map(struct arena *a, const struct map *m, const char *name, int depth,
-                   Onnx__MapProto **out, struct err *e)
+static int put_keys(struct arena *a, const struct map *m, size_t n, Onnx__MapProto *p,
+                    struct err *e)
 {
-    size_t n = (size_t)tensor_count(&m->keys);
-    Onnx__MapProto *p = arena_alloc(a, sizeof *p, e);
-    Onnx__SequenceProto *values = arena_alloc(a, sizeof *values, e);
-    if (!p || !values)
-        return code_of(e);
-    *out = p;
-    onnx__map_proto__init(p);
-    onnx__sequence_proto__init(values);
-    p->name = (char *)(name && *name ? name : NULL);
     p->has_key_type = 1;
     p->key_type = (int32_t)m->keys.dtype;
-    p->values = values;
     if (m->keys.dtype == DTYPE_STRING) {
         const struct str *s = m->keys.data;
         p->string_keys = arena_array(a, n, sizeof *p->string_keys, e);
@@ -89,17 +78,49 @@ static int put_map(struct arena *a, const struct map *m, const char *name, int d
         for (size_t i = 0; i < p->n_keys; i++)
             p->keys[i] = dtype_load_i64(m->keys.dtype, (const char *)m->keys.data + i * size);
     }
-    if (!p->string_keys && !p->keys)
+    return p->string_keys || p->keys ? 0 : code_of(e);
+}
+
+/* The values of a map, a scalar each. */
+static int put_scalars(struct arena *a, const struct tensor *t, Onnx__SequenceProto **out,
+                       struct err *e)
+{
+    size_t n = (size_t)tensor_count(t);
+    Onnx__SequenceProto *p = arena_alloc(a, sizeof *p, e);
+    if (!p)
         return code_of(e);
-    if (m->values.kind == VALUE_SEQUENCE)
-        return put_seq(a, m->values.seq, NULL, depth + 1, &p->values, e);
-    values->has_elem_type = 1;
-    values->elem_type = ELEM_TENSOR;
-    values->tensor_values = arena_alloc(a, sizeof *values->tensor_values, e);
-    if (!values->tensor_values)
+    *out = p;
+    onnx__sequence_proto__init(p);
+    p->has_elem_type = 1;
+    p->elem_type = ELEM_TENSOR;
+    p->tensor_values = arena_array(a, n, sizeof *p->tensor_values, e);
+    int rc = p->tensor_values ? 0 : code_of(e);
+    for (size_t i = 0; i < n && !rc; i++) {
+        struct tensor one = {.dtype = t->dtype, .data = (char *)t->data + i * dtype_size(t->dtype)};
+        rc = data_tensor_message(a, &one, NULL, &p->tensor_values[i], e);
+        if (!rc) {
+            p->tensor_values[i]->dims = NULL;
+            p->n_tensor_values = i + 1;
+        }
+    }
+    return rc;
+}
+
+static int put_map(struct arena *a, const struct map *m, const char *name, int depth,
+                   Onnx__MapProto **out, struct err *e)
+{
+    Onnx__MapProto *p = arena_alloc(a, sizeof *p, e);
+    if (!p)
         return code_of(e);
-    values->n_tensor_values = 1;
-    return data_tensor_message(a, &m->values.tensor, NULL, values->tensor_values, e);
+    *out = p;
+    onnx__map_proto__init(p);
+    p->name = (char *)(name && *name ? name : NULL);
+    int rc = put_keys(a, m, (size_t)tensor_count(&m->keys), p, e);
+    if (rc)
+        return rc;
+    return m->values.kind == VALUE_SEQUENCE
+               ? put_seq(a, m->values.seq, NULL, depth + 1, &p->values, e)
+               : put_scalars(a, &m->values.tensor, &p->values, e);
 }
 
 static int elem_type(const struct seq *s)
@@ -204,11 +225,12 @@ int data_format(const struct value *v, const char *name, bool optional, struct b
     return rc;
 }
 
-int data_write(const struct value *v, const char *name, const char *path, struct err *e)
+int data_write(const struct value *v, const char *name, bool optional, const char *path,
+               struct err *e)
 {
     uint8_t *data;
     size_t size;
-    int rc = data_format(v, name, false, NULL, &data, &size, e);
+    int rc = data_format(v, name, optional, NULL, &data, &size, e);
     if (rc)
         return rc;
     rc = file_write(path, data, size, e);

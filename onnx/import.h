@@ -38,6 +38,7 @@ struct import_report {
     struct import_item *items;
     size_t n, capacity;
     size_t more; /* items beyond IMPORT_ITEMS_MAX */
+    const char *note; /* a last line; NULL: none */
 };
 
 /* 0 with a graph that is in order and whole; ERR_UNSUPPORTED with a graph that has its inputs,

@@ -102,6 +102,8 @@ char *import_report_text(const struct import_report *r, struct budget *b, struct
     }
     if (r->more)
         text_add(&t, "and %zu more\n", r->more);
+    if (r->note && r->n)
+        text_add(&t, "%s\n", r->note);
     return text_take(&t, e);
 }
 

@@ -53,6 +53,14 @@ def tensor(dtype, dims, values, name=""):
     return out + (block(8, name) if name else b"")
 
 
+def map_of(entries, dtype=FLOAT, name=""):
+    """A MapProto of integers or strings to scalars."""
+    words = any(isinstance(k, str) for k in entries)
+    values = number(2, 1) + b"".join(block(3, tensor(dtype, [], [v])) for v in entries.values())
+    return ((block(1, name) if name else b"") + number(2, STRING if words else INT64) +
+            b"".join(block(4, k) if words else number(3, k) for k in entries) + block(5, values))
+
+
 def external(dtype, dims, name, location, offset, length):
     """A TensorProto whose elements lie in another file."""
     entries = [("location", location), ("offset", str(offset)), ("length", str(length))]
@@ -81,7 +89,7 @@ def read_npy(data):
 # ---- graphs ---------------------------------------------------------------------------------------
 
 def attribute(name, value):
-    """Ints, floats, text, messages (a tensor; a graph as ("graph", bytes)) and lists of numbers."""
+    """Ints, floats, text, messages (a tensor; a graph as ("graph", bytes)) and lists of numbers or text."""
     out = block(1, name)
     if isinstance(value, bool) or isinstance(value, int):
         return out + number(3, int(value)) + number(20, 2)
@@ -95,6 +103,8 @@ def attribute(name, value):
         return out + block(6, value[1]) + number(20, 5)
     if value and isinstance(value[0], float):
         return out + b"".join(real(7, x) for x in value) + number(20, 6)
+    if value and isinstance(value[0], str):
+        return out + b"".join(block(9, x) for x in value) + number(20, 8)
     return out + b"".join(number(8, x) for x in value) + number(20, 7)
 
 
@@ -112,6 +122,14 @@ def tensor_type(dtype, dims):
 
 def sequence_type(dtype, dims=None):
     return block(4, block(1, tensor_type(dtype, dims)))
+
+
+def sequence_of(elem):
+    return block(4, block(1, elem))
+
+
+def map_type(key, elem):
+    return block(5, number(1, key) + block(2, elem))
 
 
 def optional_type(elem):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small models that tests run: tiny.py DIR writes NAME.onnx for each function of the table below.
 
-    mlp conv encoder cache   weights, symbolic dims; cache has a past and a present
+    mlp conv encoder tied cache   weights, symbolic dims; cache has a past and a present
+    products                 matrix products that can be cut in several ways
     same_dim dims late       dims that must agree, that fold away, that only running tells
-    loop_forever loop_sum scan_sum if_else sequence optional_input text
+    loop_forever loop_sum scan_sum if_else sequence maps optional_input text
     known_if loop_of_ones    a condition known at load; a body that takes [1] where most take scalars
     expand_bomb grow         as much memory as the input says; an output that depends on it
     deep_functions           functions within functions, which take long to expand
@@ -96,6 +97,30 @@ def encoder():
                  tensor(FLOAT, [], [0.5], "half")]
     return model(graph(nodes, [info("ids", INT64, ["batch", "sequence"]), info("mask", INT64, ["batch", "sequence"])],
                        [info("y", FLOAT, ["batch", "sequence", 16])], constants))
+
+
+def products():
+    """Products large enough to be cut in different ways: constant, plain and transposed B, batches."""
+    wave = [node("Range", ["zero", "end", "one"], ["r"]), node("Cast", ["r"], ["r0"], to=FLOAT),
+            node("Sin", ["r0"], ["r1"]), node("Reshape", ["r1", "wide"], ["w"])]
+    return model(graph(
+        wave + [node("MatMul", ["a", "w"], ["y0"]), node("MatMul", ["a", "b"], ["y1"]),
+                node("Gemm", ["a", "w", "c"], ["y2"], alpha=0.5), node("Gemm", ["b", "a"], ["y3"], transA=1, transB=1),
+                node("MatMul", ["p", "q"], ["y4"])],
+        [info("a", FLOAT, ["m", 300]), info("b", FLOAT, [300, "n"]), info("c", FLOAT, [700]),
+         info("p", FLOAT, [2, "m", 40]), info("q", FLOAT, [2, 40, "n"])],
+        [info("y0", FLOAT, ["m", 700]), info("y1", FLOAT, ["m", "n"]), info("y2", FLOAT, ["m", 700]),
+         info("y3", FLOAT, ["n", "m"]), info("y4", FLOAT, [2, "m", "n"])],
+        [scalar("zero", 0), scalar("one", 1), scalar("end", 210000), ints("wide", [300, 700])]))
+
+
+def tied():
+    """A table that is looked up, and whose transpose makes the scores."""
+    return model(graph(
+        [node("Gather", ["table", "ids"], ["e"]), node("Tanh", ["e"], ["h"]),
+         node("Transpose", ["table"], ["turned"], perm=[1, 0]), node("MatMul", ["h", "turned"], ["y"])],
+        [info("ids", INT64, ["batch", "sequence"])], [info("y", FLOAT, ["batch", "sequence", 100])],
+        [weight("table", [100, 16], 1)]))
 
 
 def cache():
@@ -205,6 +230,18 @@ def sequence():
         [info_of("all", sequence_type(FLOAT)), info("y", FLOAT, None), info("n", INT64, [])], [scalar("last", -1)]))
 
 
+def maps():
+    """A map in, a sequence of maps out."""
+    numbers = tensor_type(FLOAT, [])
+    return model(graph(
+        [node("ZipMap", ["x"], ["z"], "ai.onnx.ml", classlabels_strings=["cat", "dog"]),
+         node("DictVectorizer", ["m"], ["v"], "ai.onnx.ml", int64_vocabulary=[3, 1, 2]),
+         node("CastMap", ["m"], ["t"], "ai.onnx.ml", cast_to="TO_STRING")],
+        [info("x", FLOAT, ["n", 2]), info_of("m", map_type(INT64, numbers))],
+        [info_of("z", sequence_of(map_type(STRING, numbers))), info("v", FLOAT, [1, 3]), info("t", STRING, [1, "k"])]),
+        domains=["ai.onnx.ml"])
+
+
 def optional_input():
     return model(graph([node("OptionalHasElement", ["o"], ["y"])],
                        [info_of("o", optional_type(tensor_type(FLOAT, [2])))], [info("y", BOOL, [])]), opset=18)
@@ -276,9 +313,9 @@ def external_weights():
                        [external(FLOAT, [8, 8], "w", "external.bin", 0, 256)]))
 
 
-MODELS = {"mlp": mlp, "conv": conv, "encoder": encoder, "cache": cache, "same_dim": same_dim, "dims": dims,
+MODELS = {"mlp": mlp, "conv": conv, "encoder": encoder, "tied": tied, "products": products, "cache": cache, "same_dim": same_dim, "dims": dims,
           "late": late, "loop_forever": loop_forever, "loop_sum": loop_sum, "scan_sum": scan_sum,
-          "if_else": if_else, "known_if": known_if, "loop_of_ones": loop_of_ones, "sequence": sequence, "optional_input": optional_input, "text": text,
+          "if_else": if_else, "known_if": known_if, "loop_of_ones": loop_of_ones, "sequence": sequence, "maps": maps, "optional_input": optional_input, "text": text,
           "expand_bomb": expand_bomb, "grow": grow, "functions": functions, "deep_functions": deep_functions, "names": names,
           "quantized": quantized, "unsupported": unsupported, "wrong_graph": wrong_graph,
           "external": external_weights}

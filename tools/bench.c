@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* infer-bench: how long loading, the first run and steady runs of a model take, and its peak memory. */
+/* infer-bench: how long loading, the first run and steady runs of a model take, and its peak memory; the
+ * other subcommands are in files of their own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
 #include "core/threads.h"
-#include "tools/inputs.h"
-#include "tools/opt.h"
+#include "tools/bench.h"
 
 static const char usage[] = "infer-bench model MODEL [--dim NAME=N ...] [--threads N] [--seconds S] [--json]";
 static const char about[] =
     "Times one model. Inputs are drawn from a fixed seed: floats uniform in [0, 1), integers in [0, 100),\n"
     "ones if the name has \"mask\", zeros if it has \"type\". load_ms is loading, first_ms the first run; the\n"
     "steady runs come after two more. peak_rss_mb is VmHWM, the process's peak resident memory.";
+
+/* Without a subcommand's name. */
+static const char others[] = "\nsubcommands, each with its own --help:\n  %s\n  %s\n  %s\n";
 
 struct settings {
     struct input_options how;
@@ -52,6 +55,27 @@ static double peak_rss_mb(void)
     return (double)kb / 1024;
 }
 
+struct infer_value **bench_inputs(struct infer_model *m, const struct input_options *how, struct err *e)
+{
+    int n = infer_model_inputs(m);
+    struct infer_value **in = mem_calloc(NULL, (size_t)n + 1, sizeof(*in), e);
+    for (int i = 0; in && i < n; i++) {
+        in[i] = inputs_random(m, i, how, e);
+        if (!in[i]) {
+            bench_inputs_free(in);
+            return NULL;
+        }
+    }
+    return in;
+}
+
+void bench_inputs_free(struct infer_value **in)
+{
+    for (int i = 0; in && in[i]; i++)
+        infer_value_free(in[i]);
+    mem_free(in);
+}
+
 static int run_once(struct infer_model *m, struct infer_value **in, struct infer_value **out, double *ms,
                     struct err *e)
 {
@@ -88,22 +112,12 @@ static int time_runs(const struct settings *s, struct infer_model *m, struct inf
 /* One more run with other dims: what a new size costs (plan_ms, dims_ms of the statistics). */
 static int run_then(const struct settings *s, struct infer_model *m, struct infer_value **out, struct err *e)
 {
-    int n = infer_model_inputs(m), rc = 0;
     struct input_options how = s->how;
     double ms;
     how.dims = s->then;
-    struct infer_value **in = mem_calloc(NULL, (size_t)n + 1, sizeof(*in), e);
-    if (!in)
-        return ERR_MEMORY;
-    for (int i = 0; i < n && rc == 0; i++) {
-        in[i] = inputs_random(m, i, &how, e);
-        rc = in[i] ? 0 : e->code;
-    }
-    if (rc == 0)
-        rc = run_once(m, in, out, &ms, e);
-    for (int i = 0; i < n; i++)
-        infer_value_free(in[i]);
-    mem_free(in);
+    struct infer_value **in = bench_inputs(m, &how, e);
+    int rc = in ? run_once(m, in, out, &ms, e) : e->code;
+    bench_inputs_free(in);
     return rc;
 }
 
@@ -151,13 +165,12 @@ static int bench_model(struct settings *s, const char *path, int64_t threads, st
     t.load = ms_since(begin);
     if (!m)
         return from_infer(&inner, e);
-    int n_in = infer_model_inputs(m), n_out = infer_model_outputs(m);
-    struct infer_value **in = mem_calloc(NULL, (size_t)n_in + 1, sizeof(*in), e);
-    struct infer_value **out = mem_calloc(NULL, (size_t)n_out + 1, sizeof(*out), e);
-    int rc = in && out ? inputs_check_dims(m, &s->how, e) : ERR_MEMORY;
-    for (int i = 0; i < n_in && rc == 0; i++) {
-        in[i] = inputs_random(m, i, &s->how, e);
-        rc = in[i] ? 0 : e->code;
+    int n_out = infer_model_outputs(m);
+    struct infer_value **in = NULL, **out = mem_calloc(NULL, (size_t)n_out + 1, sizeof(*out), e);
+    int rc = out ? inputs_check_dims(m, &s->how, e) : ERR_MEMORY;
+    if (rc == 0) {
+        in = bench_inputs(m, &s->how, e);
+        rc = in ? 0 : e->code;
     }
     if (rc == 0)
         rc = time_runs(s, m, in, out, &t, e);
@@ -165,11 +178,9 @@ static int bench_model(struct settings *s, const char *path, int64_t threads, st
         rc = run_then(s, m, out, e);
     if (rc == 0)
         report(s, path, threads ? (int)threads : threads_available(), m, &t);
-    for (int i = 0; in && i < n_in; i++)
-        infer_value_free(in[i]);
+    bench_inputs_free(in);
     for (int i = 0; out && i < n_out; i++)
         infer_value_free(out[i]);
-    mem_free(in);
     mem_free(out);
     mem_free(t.runs);
     infer_model_free(m);
@@ -187,20 +198,22 @@ int main(int argc, char **argv)
         {OPT_LIST, "then", "NAME=N", "other dims for a last run, whose plan and dims times are printed", &s.then},
         {OPT_INT, "threads", "N", "computing threads (as many as the process may use)", &threads, 0, 4096},
         {OPT_FLOAT, "seconds", "S", "how long to measure (2)", &s.seconds},
-        {OPT_KNOB, "precision", "P", "f32"},
-        {OPT_KNOB, "device", "D", "cpu, fake or cuda[:N]"},
-        {OPT_KNOB, "passes", "LIST", "graph passes to switch off or on: -cse,-identity or none"},
-        {OPT_KNOB, "cpu", "LEVEL", "hide kernels above a level"},
-        {OPT_KNOB, "memory", "BYTES", "limit on memory"},
+        BENCH_KNOBS,
+        {OPT_KNOB, "tuning", "on|off", "off: do not look choices up in the tuning cache"},
         {OPT_FLAG, "json", NULL, "one JSON object", &s.json},
         {OPT_FLAG, "help", NULL, "print this", &s.help},
         {0},
     };
+    if (argc > 1 && strcmp(argv[1], "tune") == 0)
+        return bench_tune(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "kernel") == 0)
+        return bench_kernel(argc - 1, argv + 1);
     int n = opt_parse(rows, argc, argv, args, 2, &e);
     if (n < 0)
         return opt_fail("infer-bench", &e);
     if (s.help) {
         opt_help(usage, about, rows);
+        printf(others, usage, bench_tune_usage, bench_kernel_usage);
         return 0;
     }
     if (n < 2 || strcmp(args[0], "model") != 0) {

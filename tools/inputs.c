@@ -77,6 +77,24 @@ int inputs_check_dims(const struct infer_model *m, const struct input_options *o
     return 0;
 }
 
+struct infer_dim *inputs_list_dims(const struct input_options *o, int *n, struct err *e)
+{
+    size_t name, bytes = 0;
+    for (int i = 0; i < o->dims.n; i++)
+        bytes += strlen(o->dims.items[i]) + 1;
+    struct infer_dim *list = mem_calloc(NULL, 1, ((size_t)o->dims.n + 1) * sizeof(*list) + bytes, e);
+    char *text = list ? (char *)(list + o->dims.n + 1) : NULL;
+    *n = 0;
+    for (int i = 0; i < o->dims.n && list; i++) {
+        if (!split_dim(o->dims.items[i], &name, &list[*n].value))
+            continue;
+        memcpy(text, o->dims.items[i], name);
+        list[(*n)++].name = text;
+        text += name + 1;
+    }
+    return list;
+}
+
 void inputs_dims(const struct infer_port *p, const struct input_options *o, int64_t *dims)
 {
     for (int k = 0; k < p->rank; k++) {
@@ -127,6 +145,18 @@ static void fill_random(const struct infer_port *p, struct infer_value *v, uint6
     }
 }
 
+static struct infer_value *empty_map(const struct infer_port *p, struct infer_error *e)
+{
+    struct infer_value *keys = infer_value_new(p->type, 1, (int64_t[]){0}, e), *map = NULL;
+    struct infer_value *values = p->value_type ? infer_value_new(p->value_type, 1, (int64_t[]){0}, e)
+                                               : infer_value_sequence(0, e);
+    if (keys && values)
+        map = infer_value_map(keys, values, e);
+    infer_value_free(keys);
+    infer_value_free(values);
+    return map;
+}
+
 struct infer_value *inputs_random(const struct infer_model *m, int i, const struct input_options *o,
                                   struct err *e)
 {
@@ -134,10 +164,12 @@ struct infer_value *inputs_random(const struct infer_model *m, int i, const stru
     struct infer_error inner = {0};
     int64_t dims[INFER_RANK_MAX];
     struct infer_value *v = NULL;
-    if (p->optional || p->kind == INFER_NONE || p->kind == INFER_MAP) {
+    if (p->optional || p->kind == INFER_NONE) {
         v = infer_value_none(&inner);
+    } else if (p->kind == INFER_MAP) {
+        v = empty_map(p, &inner);
     } else if (p->kind == INFER_SEQUENCE) {
-        v = infer_value_sequence(p->type, &inner);
+        v = infer_value_sequence(p->item == INFER_TENSOR ? p->type : 0, &inner);
     } else {
         inputs_dims(p, o, dims);
         v = infer_value_new(p->type, p->rank < 0 ? 0 : p->rank, dims, &inner);

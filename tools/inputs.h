@@ -19,10 +19,12 @@ struct input_options {
 
 /* Check every --dim: ERR_USAGE where it is malformed, a warning where the model has no such symbol. */
 int inputs_check_dims(const struct infer_model *m, const struct input_options *o, struct err *e) WARN_UNUSED;
+/* --dim's words as the library takes them: the number of them in *n; mem_free. */
+struct infer_dim *inputs_list_dims(const struct input_options *o, int *n, struct err *e) WARN_UNUSED;
 /* The dims of a port with --dim's numbers for its symbols, 1 where none is given. */
 void inputs_dims(const struct infer_port *p, const struct input_options *o, int64_t *dims);
 /* A value for input i: floats uniform in [0, 1), integers in [0, 100), ones if the name has "mask", zeros if
- * it has "type"; false; empty strings, sequences and optionals. */
+ * it has "type"; false; empty strings, sequences, maps and optionals. */
 struct infer_value *inputs_random(const struct infer_model *m, int i, const struct input_options *o,
                                   struct err *e) WARN_UNUSED;
 /* A value for input i from a file: .npy, .npz, .pb, .txt or a picture. */

@@ -53,7 +53,7 @@ static int write_output(const struct settings *s, const struct infer_port *p, co
     file_name(p->name, name, sizeof(name));
     bool npy = infer_value_kind(v) == INFER_TENSOR && *dtype_npy((enum dtype)infer_value_type(v));
     snprintf(path, sizeof(path), "%s/%s.%s", s->output, name, npy ? "npy" : "pb");
-    return infer_value_write(v, p->name, path, &inner) < 0 ? from_infer(&inner, e) : 0;
+    return infer_value_write_for(p, v, path, &inner) < 0 ? from_infer(&inner, e) : 0;
 }
 
 /* Line i of the labels, or "". */
@@ -143,6 +143,52 @@ static void print_summary(const struct infer_value *v)
     }
 }
 
+static void print_element(const struct infer_value *v, int64_t i)
+{
+    enum dtype t = (enum dtype)infer_value_type(v);
+    size_t size;
+    const char *s = infer_value_string(v, i, &size), *data = infer_value_data(v);
+    if (s)
+        printf("\"%.*s\"", (int)(size < 60 ? size : 60), s);
+    else if (data && dtype_kind(t) != 'C')
+        printf("%.6g", dtype_load_f64(t, data + (size_t)i * dtype_size(t)));
+    else
+        printf("...");
+}
+
+/* The first entries of a map, the first items of a sequence. */
+static void print_parts(const struct infer_value *v)
+{
+    enum { SHOWN = 4 };
+    bool map = infer_value_kind(v) == INFER_MAP;
+    int64_t n = infer_value_count(v), shown = n < SHOWN ? n : SHOWN;
+    if (map) {
+        struct infer_value *keys = infer_value_item(v, 0, NULL), *values = infer_value_item(v, 1, NULL);
+        printf("  {");
+        for (int64_t i = 0; keys && values && i < shown; i++) {
+            printf(i ? ", " : "");
+            print_element(keys, i);
+            printf(": ");
+            print_element(values, i);
+        }
+        printf("%s}\n", n > shown ? ", ..." : "");
+        infer_value_free(keys);
+        infer_value_free(values);
+        return;
+    }
+    for (int64_t i = 0; infer_value_kind(v) == INFER_SEQUENCE && i < shown; i++) {
+        struct infer_value *item = infer_value_item(v, i, NULL);
+        char text[200];
+        if (item && infer_value_kind(item) == INFER_TENSOR)
+            printf("  %s\n", value_describe(item, text, sizeof(text)));
+        else if (item)
+            print_parts(item);
+        infer_value_free(item);
+    }
+    if (infer_value_kind(v) == INFER_SEQUENCE && n > shown)
+        printf("  ...\n");
+}
+
 static void print_json_string(const char *s)
 {
     putchar('"');
@@ -158,10 +204,17 @@ static void print_json_string(const char *s)
 
 static void print_json(const struct infer_model *m, struct infer_value **out, double ms)
 {
+    static const char *const kinds[] = {
+        [INFER_NONE] = "none", [INFER_SEQUENCE] = "sequence", [INFER_MAP] = "map"};
     printf("{\"ms\": %.3f, \"outputs\": [", ms);
     for (int i = 0; i < infer_model_outputs(m); i++) {
         printf("%s{\"name\": ", i ? ", " : "");
         print_json_string(infer_model_output(m, i)->name);
+        if (infer_value_kind(out[i]) != INFER_TENSOR) {
+            printf(", \"kind\": \"%s\", \"count\": %lld}", kinds[infer_value_kind(out[i])],
+                   (long long)infer_value_count(out[i]));
+            continue;
+        }
         printf(", \"type\": \"%s\", \"shape\": [", infer_type_name(infer_value_type(out[i])));
         for (int k = 0; k < infer_value_rank(out[i]); k++)
             printf("%s%lld", k ? ", " : "", (long long)infer_value_dims(out[i])[k]);
@@ -189,7 +242,9 @@ static int give_results(const struct settings *s, const struct infer_model *m, s
     for (int i = 0; i < infer_model_outputs(m) && rc == 0 && !s->quiet && !s->json; i++) {
         char text[200];
         printf("%s: %s\n", infer_model_output(m, i)->name, value_describe(out[i], text, sizeof(text)));
-        if (!print_best(out[i], labels))
+        if (infer_value_kind(out[i]) != INFER_TENSOR)
+            print_parts(out[i]);
+        else if (!print_best(out[i], labels))
             print_summary(out[i]);
     }
     if (rc == 0 && s->json)
@@ -317,7 +372,28 @@ static int print_text(const struct infer_model *m, const char *what, struct err 
     return 0;
 }
 
-static int check_model(const struct settings *s, const struct infer_model *m, struct err *e)
+/* What the model takes to run, with --dim's dims. */
+static int print_memory(const struct settings *s, struct infer_model *m, struct err *e)
+{
+    struct infer_error inner = {0};
+    struct infer_model_stats st = {.size = sizeof(st)};
+    uint64_t planned = 0;
+    int n;
+    struct infer_dim *dims = inputs_list_dims(&s->how, &n, e);
+    if (!dims)
+        return e->code;
+    int rc = infer_model_memory(m, dims, n, &planned, &inner);
+    mem_free(dims);
+    if (rc < 0)
+        return from_infer(&inner, e);
+    infer_model_stats(m, &st);
+    printf("everything in this model is supported\nmemory: %.1f MiB of weights in the file, %.1f MiB packed, "
+           "%.1f MiB for a run\n",
+           (double)st.weight_bytes / 1048576, (double)st.packed_bytes / 1048576, (double)planned / 1048576);
+    return 0;
+}
+
+static int check_model(const struct settings *s, struct infer_model *m, struct err *e)
 {
     struct infer_error inner = {0};
     char *text = infer_model_text(m, "check", &inner);
@@ -326,14 +402,8 @@ static int check_model(const struct settings *s, const struct infer_model *m, st
     bool missing = *text != 0;
     fputs(text, stdout);
     infer_free(text);
-    if (!missing) {
-        struct infer_model_stats st = {.size = sizeof(st)};
-        infer_model_stats(m, &st);
-        if (!s->quiet)
-            printf("everything in this model is supported; %.1f MiB of weights, %.1f MiB packed\n",
-                   (double)st.weight_bytes / 1048576, (double)st.packed_bytes / 1048576);
-        return 0;
-    }
+    if (!missing)
+        return s->quiet ? 0 : print_memory(s, m, e);
     return err_set(e, ERR_UNSUPPORTED, "parts of this model are not supported (listed above)");
 }
 

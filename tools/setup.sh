@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libspng-dev
-libjpeg62-turbo-dev libwebp-dev zlib1g-dev $*"
+libjpeg62-turbo-dev libwebp-dev libtiff-dev libopenjp2-7-dev libpcre2-dev libutf8proc-dev zlib1g-dev $*"
 
 missing=
 for p in $packages; do

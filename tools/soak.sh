@@ -84,7 +84,7 @@ soak_fuzz() {
             -Dbuildtype=plain '-Dc_args=-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize=pointer-overflow' >/dev/null || { count "the fuzzing build" 1; return; }
     fi
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-    for t in wire import run; do
+    for t in wire import run tune; do
         ninja -C build/fuzzing "tests/fuzz/fuzz_$t" >/dev/null || { count "fuzz_$t" 1; continue; }
         mkdir -p "build/fuzz/$t/corpus"
         build/fuzzing/tests/fuzz/fuzz_$t -max_total_time="${FUZZ_SECONDS:-600}" -max_len=65536 -timeout=20 -rss_limit_mb=2048 \

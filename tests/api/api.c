@@ -124,6 +124,56 @@ static void sequences(void)
     infer_value_free(none);
 }
 
+static struct infer_value *float_map(void)
+{
+    struct infer_error e = {0};
+    struct infer_value *keys = infer_value_new(INFER_INT64, 1, (const int64_t[]){2}, &e);
+    struct infer_value *values = infer_value_new(INFER_FLOAT, 1, (const int64_t[]){2}, &e);
+    struct infer_value *m = infer_value_map(keys, values, &e);
+    ((int64_t *)infer_value_data(keys))[1] = 7; /* shared: before anyone else reads it */
+    ((float *)infer_value_data(values))[1] = 0.5f;
+    CHECK(!infer_value_map(values, keys, &e) && e.code == INFER_E_USAGE);
+    CHECK(!infer_value_map(keys, m, &e) && e.code == INFER_E_USAGE);
+    infer_value_free(keys);
+    infer_value_free(values);
+    return m;
+}
+
+static void maps(void)
+{
+    char folder[] = "/tmp/infer-api-XXXXXX", path[64];
+    struct infer_error e = {0};
+    struct infer_value *m = float_map(), *s = infer_value_sequence(0, &e);
+    struct infer_value *x = infer_value_new(INFER_FLOAT, 0, NULL, &e);
+    if (!CHECK(m && s && x && mkdtemp(folder)))
+        return;
+    CHECK(infer_value_kind(m) == INFER_MAP && infer_value_count(m) == 2);
+    CHECK(infer_value_append(s, m, &e) == 0 && infer_value_append(s, m, &e) == 0);
+    CHECK(infer_value_append(s, x, &e) == INFER_E_USAGE && infer_value_append(s, s, &e) < 0);
+    snprintf(path, sizeof path, "%s/s.pb", folder);
+    CHECK(infer_value_write(s, "s", path, &e) == 0);
+    struct infer_value *back = infer_value_read(path, NULL, NULL, 0, &e);
+    struct infer_value *item = back ? infer_value_item(back, 1, &e) : NULL;
+    struct infer_value *keys = item ? infer_value_item(item, 0, &e) : NULL;
+    struct infer_value *values = item ? infer_value_item(item, 1, &e) : NULL;
+    CHECK(back && infer_value_kind(back) == INFER_SEQUENCE && infer_value_count(back) == 2);
+    CHECK(keys && infer_value_type(keys) == INFER_INT64 && ((int64_t *)infer_value_data(keys))[1] == 7);
+    CHECK(values && infer_value_type(values) == INFER_FLOAT && infer_value_count(values) == 2 &&
+          ((float *)infer_value_data(values))[1] == 0.5f);
+    CHECK(item && !infer_value_item(item, 2, &e) && e.code == INFER_E_USAGE);
+    /* A sequence may hold one, and it is left alone when the other grows. */
+    struct infer_value *outer = infer_value_sequence(0, &e);
+    CHECK(outer && infer_value_append(outer, s, &e) == 0 && infer_value_append(s, m, &e) == 0);
+    struct infer_value *inner = outer ? infer_value_item(outer, 0, &e) : NULL;
+    CHECK(inner && infer_value_count(inner) == 2 && infer_value_count(s) == 3);
+    CHECK(infer_value_append(outer, outer, &e) == 0 && infer_value_count(outer) == 2);
+    struct infer_value *all[] = {m, s, x, back, item, keys, values, outer, inner};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        infer_value_free(all[i]);
+    unlink(path);
+    rmdir(folder);
+}
+
 static void files(void)
 {
     char folder[] = "/tmp/infer-api-XXXXXX", path[64], name[16];
@@ -315,7 +365,7 @@ static void lists(void)
 
 static const struct unit_test tests[] = {
     TEST(types),       TEST(new_values), TEST(wrapped),     TEST(strings),
-    TEST(sequences),   TEST(files),      TEST(describe),    TEST(bound_outputs),
+    TEST(sequences),   TEST(maps),        TEST(files),      TEST(describe),    TEST(bound_outputs),
     TEST(from_memory), TEST(in_memory),  TEST(wrong_loads), TEST(lists),
 };
 UNIT_MAIN(tests)

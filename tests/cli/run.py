@@ -23,8 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import onnxfile  # noqa: E402
 import tiny  # noqa: E402
-from onnxfile import (DOUBLE, FLOAT, INT64, STRING, UINT8, external, graph, info, node, npy, read_npy,  # noqa: E402
-                      tensor)
+from onnxfile import (BOOL, DOUBLE, FLOAT, INT64, STRING, UINT8, block, external, graph, info, info_of,  # noqa: E402
+                      map_of, node, npy, number, optional_type, read_npy, sequence_type, tensor)
 
 BUILD = ROOT / "build"
 MODELS = pathlib.Path()
@@ -404,6 +404,53 @@ def test_output_files(d):
     assert (d / "s/all.pb").exists() and (d / "s/n.npy").exists()
 
 
+def test_maps(d):
+    m = model("maps")
+    call(m, out=["m  map(int64,float[])", "z  sequence(map(string,float[]))"])
+    call(m, "--random", "1", "--dim", "n=3", out=["z: sequence of 3", '{"cat": ', "v: float[1,3]", "t: string[1,0]"])
+    (d / "m.pb").write_bytes(map_of({2: 0.5, 3: -1.0}))
+    (d / "x.npy").write_bytes(npy(FLOAT, [2, 2], [1, 2, 3, 4]))
+    given = ["--input", f"m={d / 'm.pb'}", "--input", f"x={d / 'x.npy'}"]
+    call(m, *given, "--output", d / "out", out=['{"cat": 1, "dog": 2}', "-1 0 0.5", '"0.500000" "-1.000000"'])
+    r = json.loads(call(m, *given, "--json").out)
+    assert r["outputs"][0] == {"name": "z", "kind": "sequence", "count": 2}
+    for name, wrong in ("keys", map_of({"a": 1.0})), ("values", map_of({1: 1.0}, DOUBLE)), ("kind", tensor(FLOAT, [2], [1, 2])):
+        (d / f"{name}.pb").write_bytes(wrong)
+        call(m, "--input", f"m={d / name}.pb", "--random", "1", status=3)
+    # The results as a data set; entries of maps have no order.
+    s = d / "set"
+    s.mkdir()
+    (s / "input_0.pb").write_bytes(tensor(FLOAT, [2, 2], [1, 2, 3, 4], "x"))
+    (s / "input_1.pb").write_bytes(map_of({3: -1.0, 2: 0.5}, name="m"))
+    (s / "output_0.pb").write_bytes((d / "out/z.pb").read_bytes())
+    call(m, "--test", s, out="ok")
+
+    def expect(*entries):
+        items = b"".join(block(6, map_of(e)) for e in entries)
+        (s / "output_0.pb").write_bytes(block(1, "z") + number(2, 4) + items)
+    expect({"dog": 2.0, "cat": 1.0}, {"cat": 3.0, "dog": 4.0})
+    call(m, "--test", s, out="ok")
+    expect({"dog": 1.0, "cat": 2.0}, {"cat": 3.0, "dog": 4.0})
+    call(m, "--test", s, status=1, err=["item 0", "values in order of the keys"])
+    expect({"dog": 2.0, "cow": 1.0}, {"cat": 3.0, "dog": 4.0})
+    call(m, "--test", s, status=1, err=["keys in order of the keys", "'cat', expected 'cow'"])
+    expect({"dog": 2.0, "cat": 1.0})
+    call(m, "--test", s, status=1, err="sequence of 2")
+
+
+def test_optional_files(d):
+    m = d / "optional.onnx"
+    m.write_bytes(onnxfile.model(graph([node("Identity", ["o"], ["y"]), node("OptionalHasElement", ["o"], ["h"])],
+                                  [info_of("o", optional_type(sequence_type(FLOAT)))],
+                                  [info_of("y", optional_type(sequence_type(FLOAT))), info("h", BOOL, [])]), opset=18))
+    inner = number(2, 1) + block(3, tensor(FLOAT, [2], [1, 2]))
+    for name, data, has, text in ("full", number(2, 3) + block(5, inner), 1, "sequence of 1"), ("bare", inner, 1, "sequence of 1"), \
+            ("empty", number(2, 3), 0, "nothing"):
+        (d / f"{name}.pb").write_bytes(data)
+        for path in d / f"{name}.pb", d / name / "y.pb":
+            call(m, "--input", f"o={path}", "--output", d / name, out=[f"y: {text}", f"  {has}"])
+
+
 def test_output_names(d):
     call(model("names"), "--random", "1", "--output", d / "out")
     assert [p.name for p in (d / "out").iterdir()] == ["..%2Fout%20put%3A0.npy"]
@@ -595,6 +642,33 @@ def test_bench(d):
     call("model", model("mlp"), "--seconds", "0.05", "--threads", "1", program="infer-bench", out=["p50", "load", "peak"])
     call("model", d / "none.onnx", program="infer-bench", status=3, err="none.onnx")
     call("model", model("unsupported"), program="infer-bench", status=4)
+
+
+def test_bench_tune(d):
+    cache = d / "folder" / "tuning.txt"
+    args = ["tune", model("products"), "--dim", "m=40", "--dim", "n=50", "--seconds", "0.02", "--threads", "2"]
+    r = call(*args, "--tuning-cache", cache, "--json", program="infer-bench")
+    keys = json.loads(r.out)["keys"]
+    assert len(keys) == 5 and all(k["chosen"] in k["us"] and k["us"]["auto"] > 0 for k in keys), r.out
+    assert len(cache.read_text().splitlines()) == 5, cache.read_text()
+    call(*args, "--tuning-cache", cache, program="infer-bench", out=["MatMul float", "5 keys"])
+    assert len(cache.read_text().splitlines()) == 10, cache.read_text()
+    call(*args, "--tuning-cache", "/proc/nowhere/t", program="infer-bench", status=3, out=["5 keys"], err="/proc/nowhere")
+    call("tune", d / "none.onnx", program="infer-bench", status=3, err="none.onnx")
+    call("tune", program="infer-bench", status=2, err="expected")
+    call("model", model("mlp"), "--tuning", "maybe", program="infer-bench", status=2, err="maybe")
+
+
+def test_bench_kernel(d):
+    r = call("kernel", "norm", "--size", "2000", "--columns", "100", "--seconds", "0.001", "--json", program="infer-bench")
+    rows = json.loads(r.out)
+    assert rows and all(x["family"] == "norm" and x["rate"] > 0 and x["peak"] > 0 for x in rows), r.out
+    for family in ["gemm", "unary", "binary", "softmax", "reduce", "transpose"]:
+        call("kernel", family, "--size", "500", "--m", "3", "--n", "40", "--k", "9", "--seconds", "0.001", "--cpu", "c",
+             program="infer-bench", out=[family, " c " if family != "gemm" else "4x8"])
+    call("kernel", "abacus", program="infer-bench", status=2, err="abacus")
+    call("kernel", program="infer-bench", status=2, err="expected")
+    call("kernel", "gemm", "--cpu", "abacus", program="infer-bench", status=2, err="abacus")
 
 
 def main():

@@ -89,6 +89,71 @@ static void webp(void)
     solid(webp_lossy, sizeof webp_lossy, 16, 200, 100, 50);
 }
 
+/* 60x, 80y and 40xy, mod 256. */
+static void gradient(const void *data, size_t size)
+{
+    uint8_t rgb[36];
+    for (int y = 0; y < 3; y++)
+        for (int x = 0; x < 4; x++) {
+            uint8_t *to = rgb + (y * 4 + x) * 3;
+            to[0] = (uint8_t)(60 * x);
+            to[1] = (uint8_t)(80 * y);
+            to[2] = (uint8_t)(40 * x * y);
+        }
+    expect(data, size, 4, 3, rgb, 0);
+}
+
+static void palette(const void *data, size_t size, const uint8_t *indices)
+{
+    static const uint8_t colours[4][3] = {{10, 20, 30}, {200, 100, 50}, {0, 255, 0}, {7, 8, 9}};
+    uint8_t rgb[36];
+    for (int i = 0; i < 12; i++)
+        memcpy(rgb + 3 * i, colours[indices[i]], 3);
+    expect(data, size, 4, 3, rgb, 0);
+}
+
+static void bmp(void)
+{
+    gradient(bmp_rgb, sizeof bmp_rgb);
+    palette(bmp_palette, sizeof bmp_palette, (uint8_t[]){0, 1, 2, 3, 3, 2, 1, 0, 1, 1, 2, 2});
+    /* rows from the bottom: a run of two and two, four by name, a run of four */
+    palette(bmp_runs, sizeof bmp_runs, (uint8_t[]){0, 0, 0, 0, 3, 2, 1, 0, 1, 1, 2, 2});
+    uint8_t flipped[sizeof bmp_rgb];
+    memcpy(flipped, bmp_rgb, sizeof bmp_rgb);
+    memcpy(flipped + 22, "\xfd\xff\xff\xff", 4); /* a height of -3: rows from the top */
+    struct picture p;
+    if (CHECK(decode(&p, flipped, sizeof flipped) == 0)) {
+        CHECK(p.height == 3 && p.rgb[1] == 160 && p.rgb[4 * 3 * 2 + 1] == 0);
+        picture_clear(&p);
+    }
+}
+
+static void pnm(void)
+{
+    uint8_t grey[36], bits[36];
+    gradient(ppm, sizeof ppm);
+    for (int i = 0; i < 36; i++) {
+        grey[i] = (uint8_t)(i / 3 == 11 ? 255 : 17 * (i / 3));
+        bits[i] = (0xa5f >> (11 - i / 3) & 1) ? 0 : 255; /* 1 is black */
+    }
+    expect(pgm_text, sizeof pgm_text, 4, 3, grey, 0);
+    expect(pbm, sizeof pbm, 4, 3, bits, 0);
+    static const char text[] = "P1 #c\n4 3 1010 0101\n1111", wide[] = "P5 1 2 65535\n\x80\x00\xff\xff";
+    expect(text, sizeof text - 1, 4, 3, bits, 0);
+    expect(wide, sizeof wide - 1, 1, 2, (uint8_t[]){128, 128, 128, 255, 255, 255}, 0);
+    struct picture p;
+    CHECK(decode(&p, "P5 1 1 0\n\1", 10) == ERR_INPUT);
+    CHECK(decode(&p, "P5 0 1 255\n", 11) == ERR_INPUT);
+    CHECK(decode(&p, "P2 1 1 15 16", 12) == ERR_INPUT);
+    CHECK(decode(&p, "P6 99999 1 255\n", 15) == ERR_LIMIT);
+}
+
+static void tiff_and_jpeg2000(void)
+{
+    gradient(tiff_lzw, sizeof tiff_lzw);
+    gradient(jpeg2000, sizeof jpeg2000);
+}
+
 #define BLOB(name) {name, sizeof name}
 static const struct blob {
     const uint8_t *data;
@@ -96,6 +161,8 @@ static const struct blob {
 } blobs[] = {
     BLOB(png_rgb),  BLOB(png_rgba16), BLOB(jpeg_rgb),      BLOB(jpeg_progressive),
     BLOB(jpeg_grey), BLOB(jpeg_cmyk), BLOB(webp_lossless), BLOB(webp_lossy),
+    BLOB(bmp_rgb),  BLOB(bmp_palette), BLOB(ppm),          BLOB(tiff_lzw),
+    BLOB(jpeg2000),
 };
 
 /* Every proper prefix is an error, but for one that lacks no more than a PNG's last checksum or a
@@ -260,7 +327,8 @@ static void photographs(void)
 }
 
 static const struct unit_test tests[] = {
-    TEST(png),     TEST(jpeg),   TEST(webp),   TEST(cut_off),
+    TEST(png),     TEST(jpeg),   TEST(webp),   TEST(bmp),
+    TEST(pnm),     TEST(tiff_and_jpeg2000), TEST(cut_off),
     TEST(damaged), TEST(limits), TEST(resize), TEST(photographs),
 };
 UNIT_MAIN(tests)
