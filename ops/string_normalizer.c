@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* StringNormalizer: drops stop words, then changes case. Case is that of simple one-to-one pairs of
- * Unicode letters in the alphabets below, whatever `locale` says; a pair has one length in UTF-8, so
- * text changes in place. Other bytes, broken UTF-8 too, stay as they are. */
+/* StringNormalizer: drops stop words, then changes case by Unicode's one-to-one rules, whatever `locale`
+ * says. Bytes that are no UTF-8 stay as they are. */
 #include <stddef.h>
 #include <string.h>
 
 #include "ops/common.h"
+#include "ops/letters.h"
+#include "ops/utf8.h"
 
+enum { CASE_GROWTH = 2 }; /* a letter of 2 bytes may have a pair of 3, one of 1 byte none of more than 2 */
 enum action { ACTION_NONE, ACTION_LOWER, ACTION_UPPER };
 
 struct attrs_normalizer {
@@ -25,85 +27,49 @@ static const struct attr normalizer_attrs[] = {
 
 /* ---- letters ---------------------------------------------------------------------------------- */
 
-/* Capitals first, first + step, ... last; the small letter is `delta` further on. */
-static const struct {
-    uint32_t first, last;
-    int step, delta;
-} capitals[] = {
-    {0x41, 0x5a, 1, 32},        {0xc0, 0xd6, 1, 32},        {0xd8, 0xde, 1, 32},
-    {0x100, 0x12e, 2, 1},       {0x132, 0x136, 2, 1},       {0x139, 0x147, 2, 1},
-    {0x14a, 0x176, 2, 1},       {0x178, 0x178, 1, -121},    {0x179, 0x17d, 2, 1},
-    {0x1cd, 0x1db, 2, 1},       {0x1de, 0x1ee, 2, 1},       {0x1f8, 0x21e, 2, 1},
-    {0x222, 0x232, 2, 1},       {0x386, 0x386, 1, 38},      {0x388, 0x38a, 1, 37},
-    {0x38c, 0x38c, 1, 64},      {0x38e, 0x38f, 1, 63},      {0x391, 0x3a1, 1, 32},
-    {0x3a3, 0x3ab, 1, 32},      {0x3d8, 0x3ee, 2, 1},       {0x400, 0x40f, 1, 80},
-    {0x410, 0x42f, 1, 32},      {0x460, 0x480, 2, 1},       {0x48a, 0x4be, 2, 1},
-    {0x4c0, 0x4c0, 1, 15},      {0x4c1, 0x4cd, 2, 1},       {0x4d0, 0x52e, 2, 1},
-    {0x531, 0x556, 1, 48},      {0x1e00, 0x1e94, 2, 1},     {0x1ea0, 0x1efe, 2, 1},
-    {0x2160, 0x216f, 1, 16},    {0x24b6, 0x24cf, 1, 26},    {0xff21, 0xff3a, 1, 32},
-    {0x10400, 0x10427, 1, 40},
-};
-
-static uint32_t change(uint32_t ch, enum action action)
+static uint32_t change(uint32_t code, enum action action)
 {
-    for (size_t i = 0; i < sizeof capitals / sizeof *capitals && action != ACTION_NONE; i++) {
-        int delta = capitals[i].delta;
-        uint32_t from = action == ACTION_LOWER ? ch : ch - (uint32_t)delta;
-        if (from >= capitals[i].first && from <= capitals[i].last &&
-            (from - capitals[i].first) % (uint32_t)capitals[i].step == 0)
-            return action == ACTION_LOWER ? ch + (uint32_t)delta : from;
-    }
-    return ch;
+    return action == ACTION_LOWER   ? letter_lower(code)
+           : action == ACTION_UPPER ? letter_upper(code)
+                                    : code;
 }
 
-/* The character at s (n bytes follow) and its length; a broken one is a byte of its own. */
-static uint32_t decode(const unsigned char *s, size_t n, size_t *length)
+/* The character at text[at]; UINT32_MAX for a byte that is none. */
+static uint32_t next(struct str text, size_t at, size_t *length)
 {
-    size_t want = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
-    uint32_t ch = want == 1 ? s[0] : s[0] & (0x7fu >> want);
+    uint32_t code;
+    *length = utf8_next(text, at, &code);
+    if (*length)
+        return code;
     *length = 1;
-    if (want == 0 || want > n)
-        return UINT32_MAX;
-    for (size_t i = 1; i < want; i++) {
-        if (s[i] >> 6 != 2)
-            return UINT32_MAX;
-        ch = ch << 6 | (s[i] & 0x3f);
-    }
-    *length = want;
-    return ch;
+    return UINT32_MAX;
 }
 
-static void encode(uint32_t ch, unsigned char *s, size_t length)
+/* The text in another case into `out`, which has room for CASE_GROWTH times its bytes; the new size. */
+static size_t change_text(struct str text, enum action action, char *out)
 {
-    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = length; i-- > 1; ch >>= 6)
-        s[i] = (unsigned char)(0x80 | (ch & 0x3f));
-    s[0] = (unsigned char)(lead[length] | ch);
-}
-
-static void change_text(unsigned char *s, size_t n, enum action action)
-{
-    for (size_t i = 0, length; i < n; i += length) {
-        uint32_t ch = decode(s + i, n - i, &length), other = ch == UINT32_MAX ? ch : change(ch, action);
-        if (other != ch)
-            encode(other, s + i, length);
+    size_t n = 0;
+    for (size_t i = 0, length; i < text.size; i += length) {
+        uint32_t code = next(text, i, &length);
+        if (code == UINT32_MAX)
+            out[n++] = text.data[i];
+        else
+            n += utf8_put(change(code, action), out + n);
     }
+    return n;
 }
 
 static bool same_text(struct str a, struct str b, bool sensitive)
 {
-    if (a.size != b.size)
-        return false;
     if (sensitive)
-        return a.size == 0 || memcmp(a.data, b.data, a.size) == 0;
-    const unsigned char *x = (const unsigned char *)a.data, *y = (const unsigned char *)b.data;
-    for (size_t i = 0, nx, ny; i < a.size; i += nx) {
-        uint32_t p = decode(x + i, a.size - i, &nx), q = decode(y + i, a.size - i, &ny);
-        if (nx != ny || (p == UINT32_MAX ? x[i] != y[i] || q != p
-                                         : change(p, ACTION_LOWER) != change(q, ACTION_LOWER)))
+        return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    size_t i = 0, k = 0, nx, ny;
+    for (; i < a.size && k < b.size; i += nx, k += ny) {
+        uint32_t p = next(a, i, &nx), q = next(b, k, &ny);
+        if (p == UINT32_MAX || q == UINT32_MAX ? p != q || a.data[i] != b.data[k] : letter_lower(p) != letter_lower(q))
             return false;
     }
-    return true;
+    return i == a.size && k == b.size;
 }
 
 /* ---- the node --------------------------------------------------------------------------------- */
@@ -143,6 +109,22 @@ static bool stops(const struct attrs_normalizer *at, struct str s)
     return false;
 }
 
+static int put_text(struct call *c, struct tensor *y, int64_t o, struct str text, enum action action,
+                    struct err *e)
+{
+    size_t room;
+    if (action == ACTION_NONE)
+        return tensor_set_str(y, o, text.data, text.size, e);
+    if (!size_mul(text.size, CASE_GROWTH, &room))
+        return err_set(e, ERR_LIMIT, "a string of %zu bytes", text.size);
+    char *changed = mem_alloc(c->budget, room, e);
+    if (!changed)
+        return e->code;
+    int rc = tensor_set_str(y, o, changed, change_text(text, action, changed), e);
+    mem_free(changed);
+    return rc;
+}
+
 static int normalizer_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
     const struct attrs_normalizer *at = c->attrs;
@@ -166,10 +148,7 @@ static int normalizer_run(struct call *c, int64_t begin, int64_t end, int member
     for (int64_t i = 0, o = 0; i < n && rc == 0; i++) {
         if (stops(at, in[i]))
             continue;
-        rc = tensor_set_str(y, o, in[i].data, in[i].size, e);
-        /* The copy is the output's own. */
-        if (rc == 0)
-            change_text((unsigned char *)((struct str *)y->data)[o++].data, in[i].size, action);
+        rc = put_text(c, y, o++, in[i], action, e);
     }
     return rc;
 }
