@@ -10,15 +10,15 @@ static int affine_infer(struct infer *c, struct err *e)
 {
     int64_t n, dims[5];
     int r = infer_dtypes(c, 0, DT_FLOATS, e);
+    const int64_t *size = NULL;
     if (!r)
         r = infer_dtypes(c, 1, DT(I64), e);
+    if (!r)
+        r = layout_shape(c, 1, &size, &n, e);
     if (r)
         return r;
     if (infer_rank(c, 0) >= 0 && infer_rank(c, 0) != 3)
         return err_set(e, ERR_MODEL, "theta has rank %d, expected 3", infer_rank(c, 0));
-    const int64_t *size = infer_elems(c, 1, &n);
-    if (!size)
-        n = infer_rank(c, 1) == 1 ? infer_dim(c, 1, 0) : SYM_UNKNOWN;
     if (!sym_is_number(n))
         return infer_unknown(c, 0, infer_dtype(c, 0), e);
     if (n != 4 && n != 5)

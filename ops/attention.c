@@ -1,31 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention: Y = softmax(softcap(scale * Q x K') + bias) x V, head by head.
- *
- * The query heads that share a key head are more rows of one problem. A task is a block of its rows:
- * the whole score rows of the block are made panel by panel of keys (K is transposed while it is
- * packed), normalised, and multiplied with V, all on the chains of kernels/gemm.h, so that a row's
- * result depends neither on the block nor on the batch. Keys come from two places, the past and the new
- * ones; presents are copied by tasks of their own. f32 and 16-bit types compute in f32, double (or
- * softmax_precision double) on plain loops. */
+/* Attention: shapes, and the problem for ops/attention_core.h. Keys come from two places, the past and the
+ * new ones; presents are copied by tasks of their own. */
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "graph/attrs.h"
-#include "kernels/gemm.h"
-#include "kernels/softmax.h"
-#include "kernels/transpose.h"
-#include "kernels/unary.h"
-#include "ops/common.h"
+#include "ops/attention_core.h"
 
 enum { IN_Q, IN_K, IN_V, IN_MASK, IN_PAST_K, IN_PAST_V, IN_NONPAD };
 enum { OUT_Y, OUT_K, OUT_V, OUT_QK };
-/* What output 3 shows. */
-enum { MODE_RAW, MODE_CAPPED, MODE_BIASED, MODE_SOFTMAX };
-
-/* Rows a block, at most; floats of its scores, where rows allow; keys of V a step; and keys to whose
- * multiple a block's first key is rounded, which keeps every score in its softmax chain. */
-enum { BLOCK_ROWS = 64, BLOCK_SCORES = 1 << 18, V_KEYS = 128, KEY_ALIGN = 64, ROWS_MIN = 8 };
 
 static const struct attr attention_attrs[] = {
     {"is_causal", ATTR_INT, offsetof(struct attrs_attention, is_causal)},
@@ -40,7 +24,7 @@ static const struct attr attention_attrs[] = {
     {0},
 };
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 /* An input as [batch, heads, length, size]. */
 struct head_dims {
@@ -74,7 +58,7 @@ static int check_attrs(const struct attrs_attention *at, struct err *e)
     int64_t p = at->softmax_precision;
     if (p != 0 && p != DTYPE_F32 && p != DTYPE_F16 && p != DTYPE_F64 && p != DTYPE_BF16)
         return err_set(e, ERR_MODEL, "softmax_precision %lld is no float type", (long long)p);
-    if (at->qk_matmul_output_mode < 0 || at->qk_matmul_output_mode > MODE_SOFTMAX)
+    if (at->qk_matmul_output_mode < 0 || at->qk_matmul_output_mode > ATTENTION_WEIGHTS)
         return err_set(e, ERR_MODEL, "qk_matmul_output_mode %lld is outside 0..3",
                        (long long)at->qk_matmul_output_mode);
     if (at->left_window_size < -1 || at->right_window_size < -1)
@@ -219,409 +203,71 @@ static int attention_infer(struct infer *c, struct err *e)
     return rc < 0 ? rc : infer_set(c, OUT_QK, infer_dtype(c, IN_Q), 4, full, e);
 }
 
-/* ---- the problem on numbers ------------------------------------------------------------------- */
+/* ---- the problem on numbers ------------------------------------------------------------------ */
 
-/* Strides in elements of a tensor seen as [batch, heads, length, size]. */
-struct layout {
-    const struct tensor *t;
-    int64_t batch, head, row;
-};
-
-struct problem {
-    const struct attrs_attention *at;
-    struct layout q, k, v, past_k, past_v, y;
-    const struct tensor *mask, *nonpad;
-    struct tensor *qk, *present_k, *present_v;
-    int64_t mask_step[4]; /* strides under [batch, head, row, key] */
-    int64_t mask_keys;    /* keys that the mask tells of; those behind are masked */
-    int64_t batch, heads, kv_heads, group, rows, length, past, total, size, v_size;
-    int64_t block, blocks; /* rows a block, blocks a key head */
-    bool wide;             /* compute in double */
-    float scale;
-};
-
-static struct layout layout_of(const struct tensor *t, int64_t heads, int64_t size)
+static struct attention_rows rows_of(const struct tensor *t, int64_t heads, int64_t size)
 {
-    struct layout l = {.t = t};
     if (!t)
-        return l;
-    bool flat = t->rank == 3;
-    int64_t length = flat ? t->dims[1] : t->dims[2];
-    l.row = flat ? heads * size : size;
-    l.head = flat ? size : length * size;
-    l.batch = heads * length * size;
-    return l;
+        return (struct attention_rows){0};
+    return t->rank == 3 ? attention_flat(t, t->dims[1], heads, size)
+                        : attention_apart(t, t->dims[2], heads, size);
 }
 
-static void read_mask(struct problem *p, int opset)
+static void read_mask(struct attention *a, const struct tensor *m, int opset)
 {
-    const struct tensor *m = p->mask;
     if (!m)
         return;
-    int64_t strides[TENSOR_RANK_MAX];
-    dims_strides(m->dims, m->rank, strides);
-    for (int k = 0; k < m->rank; k++)
-        p->mask_step[4 - m->rank + k] = m->dims[k] == 1 ? 0 : strides[k];
-    /* Opset 23 broadcasts a last dim of 1; from 24 on a shorter one is padded. */
-    p->mask_keys = m->dims[m->rank - 1];
-    if (p->mask_keys == 1 && opset < 24)
-        p->mask_keys = p->total;
-    if (p->mask_keys > p->total)
-        p->mask_keys = p->total;
+    attention_mask_broadcast(&a->masks[0], m);
+    /* Opset 23 broadcasts a last dim of 1; from 24 on a shorter one is padded: those keys are hidden. */
+    int64_t keys = m->dims[m->rank - 1];
+    if ((keys == 1 && opset < 24) || keys > a->total)
+        keys = a->total;
+    a->masks[0].to = a->limit = keys;
+    a->masks[0].flags = m->dtype == DTYPE_BOOL;
+    a->masks[0].hidden = -INFINITY;
 }
 
-static struct problem problem_of(const struct call *c)
+static struct attention problem_of(const struct call *c)
 {
     const struct tensor *q = call_in(c, IN_Q), *k = call_in(c, IN_K), *v = call_in(c, IN_V);
+    const struct tensor *past_k = call_in(c, IN_PAST_K), *nonpad = call_in(c, IN_NONPAD);
     const struct attrs_attention *at = c->attrs;
     bool flat = q->rank == 3;
-    struct problem p = {.at = at, .mask = call_in(c, IN_MASK), .nonpad = call_in(c, IN_NONPAD),
-                        .qk = call_out(c, OUT_QK), .present_k = call_out(c, OUT_K),
-                        .present_v = call_out(c, OUT_V)};
-    p.batch = q->dims[0];
-    p.heads = flat ? at->q_num_heads : q->dims[1];
-    p.kv_heads = flat ? at->kv_num_heads : k->dims[1];
-    p.group = p.kv_heads ? p.heads / p.kv_heads : 0;
-    p.rows = flat ? q->dims[1] : q->dims[2];
-    p.length = flat ? k->dims[1] : k->dims[2];
-    p.past = call_in(c, IN_PAST_K) ? call_in(c, IN_PAST_K)->dims[2] : 0;
-    p.total = p.past + p.length;
-    p.size = flat ? q->dims[2] / p.heads : q->dims[3];
-    p.v_size = flat ? v->dims[2] / p.kv_heads : v->dims[3];
-    p.q = layout_of(q, p.heads, p.size);
-    p.k = layout_of(k, p.kv_heads, p.size);
-    p.v = layout_of(v, p.kv_heads, p.v_size);
-    p.past_k = layout_of(call_in(c, IN_PAST_K), p.kv_heads, p.size);
-    p.past_v = layout_of(call_in(c, IN_PAST_V), p.kv_heads, p.v_size);
-    p.y = layout_of(call_out(c, OUT_Y), p.heads, p.v_size);
-    p.wide = q->dtype == DTYPE_F64 || v->dtype == DTYPE_F64 || at->softmax_precision == DTYPE_F64;
-    p.scale = at->scale != 0 ? at->scale : p.size ? (float)(1 / sqrt((double)p.size)) : 1;
-    p.block = BLOCK_ROWS;
-    while (p.block > ROWS_MIN && p.block * p.total > BLOCK_SCORES)
-        p.block /= 2;
-    if (p.block > p.group * p.rows)
-        p.block = p.group * p.rows;
-    p.blocks = p.block ? (p.group * p.rows + p.block - 1) / p.block : 0;
-    read_mask(&p, c->node->opset);
-    return p;
+    struct attention a = {.lengths = nonpad, .from_end = nonpad && !past_k, .limit = -1,
+                          .left = at->left_window_size, .right = at->is_causal ? 0 : at->right_window_size,
+                          .softcap = at->softcap, .qk = call_out(c, OUT_QK),
+                          .show = (enum attention_show)at->qk_matmul_output_mode};
+    a.batch = q->dims[0];
+    a.heads = flat ? at->q_num_heads : q->dims[1];
+    a.kv_heads = flat ? at->kv_num_heads : k->dims[1];
+    a.rows = flat ? q->dims[1] : q->dims[2];
+    a.past = a.offset = past_k ? past_k->dims[2] : 0;
+    a.total = a.past + (flat ? k->dims[1] : k->dims[2]);
+    a.size = flat ? q->dims[2] / a.heads : q->dims[3];
+    a.v_size = flat ? v->dims[2] / a.kv_heads : v->dims[3];
+    a.q = rows_of(q, a.heads, a.size);
+    a.k = rows_of(k, a.kv_heads, a.size);
+    a.v = rows_of(v, a.kv_heads, a.v_size);
+    a.past_k = rows_of(past_k, a.kv_heads, a.size);
+    a.past_v = rows_of(call_in(c, IN_PAST_V), a.kv_heads, a.v_size);
+    a.y = rows_of(call_out(c, OUT_Y), a.heads, a.v_size);
+    a.wide = q->dtype == DTYPE_F64 || v->dtype == DTYPE_F64 || at->softmax_precision == DTYPE_F64;
+    a.scale = at->scale != 0 ? at->scale : a.size ? (float)(1 / sqrt((double)a.size)) : 1;
+    read_mask(&a, call_in(c, IN_MASK), c->node->opset);
+    attention_plan(&a);
+    return a;
 }
 
-/* Where the queries of a batch row stand among the keys: before the first one lie this many. */
-static int64_t offset_of(const struct problem *p, int64_t batch)
-{
-    if (p->past_k.t)
-        return p->past;
-    return p->nonpad ? ((const int64_t *)p->nonpad->data)[batch] - p->rows : 0;
-}
-
-/* The keys [*from, *to) that position `at` may see, mask apart. */
-static void visible(const struct problem *p, int64_t batch, int64_t row, int64_t *from, int64_t *to)
-{
-    int64_t at = offset_of(p, batch) + row, left = p->at->left_window_size;
-    int64_t right = p->at->is_causal ? 0 : p->at->right_window_size;
-    *from = 0;
-    *to = p->total;
-    if (p->nonpad && ((const int64_t *)p->nonpad->data)[batch] < *to)
-        *to = ((const int64_t *)p->nonpad->data)[batch];
-    if (right >= 0 && right < p->total && at + right + 1 < *to)
-        *to = at + right + 1;
-    if (left >= 0 && left < at && at - left > *from)
-        *from = at - left;
-    if (*to < 0)
-        *to = 0;
-    if (*from > *to)
-        *from = *to;
-}
-
-/* ---- bias and softmax ------------------------------------------------------------------------- */
-
-struct place {
-    int64_t batch, head, row;
-};
-
-static int64_t mask_at(const struct problem *p, struct place a)
-{
-    return a.batch * p->mask_step[0] + a.head * p->mask_step[1] + a.row * p->mask_step[2];
-}
-
-/* n numbers of the mask from key `from` on, as what is added. */
-static void mask_chunk(const struct problem *p, int64_t at, int64_t from, int64_t n, float *out)
-{
-    int64_t step = p->mask_step[3];
-    for (int64_t i = 0; i < n && step == 0; i++)
-        elems_to_f32(p->mask->dtype, p->mask->data, at, 1, out + i);
-    if (step)
-        elems_to_f32(p->mask->dtype, p->mask->data, at + from, n, out);
-    for (int64_t i = 0; i < n && p->mask->dtype == DTYPE_BOOL; i++)
-        out[i] = out[i] != 0 ? 0 : -INFINITY;
-}
-
-/* Add the bias to the scores of keys [from, to); false if no key is left to see. */
-#define ADD_BIAS(name, type)                                                                       \
-    static bool name(const struct problem *p, struct place a, int64_t from, int64_t to, type *s)   \
-    {                                                                                              \
-        float chunk[CHUNK_ELEMS];                                                                  \
-        int64_t first, last, end = to < p->mask_keys ? to : p->mask_keys;                          \
-        bool any = false;                                                                          \
-        visible(p, a.batch, a.row, &first, &last);                                                 \
-        for (int64_t i = from; i < to; i++)                                                        \
-            if (i < first || i >= last)                                                            \
-                s[i] += -INFINITY;                                                                 \
-        if (!p->mask)                                                                              \
-            return first < last;                                                                   \
-        for (int64_t i = from; i < end; i += CHUNK_ELEMS) {                                        \
-            int64_t n = end - i < CHUNK_ELEMS ? end - i : CHUNK_ELEMS;                             \
-            mask_chunk(p, mask_at(p, a), i, n, chunk);                                             \
-            for (int64_t j = 0; j < n; j++) {                                                      \
-                s[i + j] += chunk[j];                                                              \
-                any = any || (chunk[j] != -INFINITY && i + j >= first && i + j < last);            \
-            }                                                                                      \
-        }                                                                                          \
-        for (int64_t i = from > end ? from : end; i < to; i++)                                     \
-            s[i] += -INFINITY;                                                                     \
-        return any;                                                                                \
-    }
-ADD_BIAS(add_bias_f32, float)
-ADD_BIAS(add_bias_f64, double)
-
-static int64_t qk_at(const struct problem *p, struct place a)
-{
-    return ((a.batch * p->heads + a.head) * p->rows + a.row) * p->total;
-}
-
-static void show_f32(const struct problem *p, int mode, struct place a, const float *s)
-{
-    if (p->qk && p->at->qk_matmul_output_mode == mode)
-        elems_from_f32(p->qk->dtype, p->qk->data, qk_at(p, a), p->total, s);
-}
-
-static void show_f64(const struct problem *p, int mode, struct place a, const double *s)
-{
-    if (p->qk && p->at->qk_matmul_output_mode == mode)
-        elems_from_f64(p->qk->dtype, p->qk->data, qk_at(p, a), p->total, s);
-}
-
-/* From raw scores to weights of the keys [from, to). False: the row sees no key, weights are 0. */
-static bool weigh_f32(const struct problem *p, struct place a, int64_t from, int64_t to, float *s)
-{
-    float cap = p->at->softcap, top = -INFINITY;
-    show_f32(p, MODE_RAW, a, s);
-    if (cap > 0) {
-        for (int64_t i = from; i < to; i++)
-            s[i] /= cap;
-        unary_f32_pick(UNARY_TANH)(s + from, s + from, (size_t)(to - from), NULL);
-        for (int64_t i = from; i < to; i++)
-            s[i] *= cap;
-    }
-    show_f32(p, MODE_CAPPED, a, s);
-    bool any = add_bias_f32(p, a, from, to, s);
-    show_f32(p, MODE_BIASED, a, s);
-    for (int64_t i = from; i < to && any && top == -INFINITY; i++)
-        top = s[i];
-    any = any && top != -INFINITY;
-    if (any)
-        softmax_f32_pick()->rows(s + from, s + from, 1, (size_t)(to - from), false);
-    else
-        memset(s + from, 0, (size_t)(to - from) * sizeof *s);
-    show_f32(p, MODE_SOFTMAX, a, s);
-    return any;
-}
-
-static bool weigh_f64(const struct problem *p, struct place a, int64_t from, int64_t to, double *s)
-{
-    double cap = p->at->softcap, top = -INFINITY;
-    show_f64(p, MODE_RAW, a, s);
-    for (int64_t i = from; i < to && cap > 0; i++)
-        s[i] = tanh(s[i] / cap) * cap;
-    show_f64(p, MODE_CAPPED, a, s);
-    bool any = add_bias_f64(p, a, from, to, s);
-    show_f64(p, MODE_BIASED, a, s);
-    for (int64_t i = from; i < to && any && top == -INFINITY; i++)
-        top = s[i];
-    any = any && top != -INFINITY;
-    if (any)
-        softmax_f64_axis(s + from, s + from, (size_t)(to - from), 1, 0, 1, false);
-    else
-        memset(s + from, 0, (size_t)(to - from) * sizeof *s);
-    show_f64(p, MODE_SOFTMAX, a, s);
-    return any;
-}
-
-/* ---- a block in f32 --------------------------------------------------------------------------- */
-
-/* A block's part of a member's scratch. */
-struct room {
-    float *q, *scores, *out, *panel, *wide;
-};
-
-static size_t room_floats(const struct problem *p, const struct gemm_f32_kernel *g, struct room *r, float *base)
-{
-    size_t block = (size_t)p->block, keys = g->nr > V_KEYS ? g->nr : V_KEYS;
-    size_t most = (size_t)(p->size > p->v_size ? p->size : p->v_size);
-    size_t sizes[] = {block * (size_t)p->size, block * (size_t)p->total, block * (size_t)p->v_size,
-                      (size_t)g->nr * (size_t)p->size, keys * most};
-    float **places[] = {&r->q, &r->scores, &r->out, &r->panel, &r->wide};
-    size_t at = 0;
-    for (int i = 0; i < 5; i++) {
-        if (base)
-            *places[i] = base + at;
-        at += (sizes[i] + 15) / 16 * 16;
-    }
-    return at;
-}
-
-static struct place place_of(const struct problem *p, int64_t batch, int64_t kv_head, int64_t row)
-{
-    return (struct place){batch, kv_head * p->group + row / p->rows, row % p->rows};
-}
-
-static int64_t element(const struct layout *l, int64_t batch, int64_t head, int64_t row)
-{
-    return batch * l->batch + head * l->head + row * l->row;
-}
-
-/* Keys (or values) [at, at + *n) of a head as f32 with row stride *stride; *n is cut at the end of the
- * past. */
-static const float *keys_f32(const struct layout *past, int64_t past_len, const struct layout *new,
-                             int64_t batch, int64_t head, int64_t at, int64_t *n, int64_t size, float *wide,
-                             int64_t *stride)
-{
-    bool old = at < past_len;
-    const struct layout *l = old ? past : new;
-    if (old && at + *n > past_len)
-        *n = past_len - at;
-    int64_t first = element(l, batch, head, old ? at : at - past_len);
-    *stride = l->row;
-    if (l->t->dtype == DTYPE_F32)
-        return (const float *)l->t->data + first;
-    for (int64_t i = 0; i < *n; i++)
-        elems_to_f32(l->t->dtype, l->t->data, first + i * l->row, size, wide + i * size);
-    *stride = size;
-    return wide;
-}
-
-/* c (+)= a x b for rows of any number, over k. */
-static void multiply(const struct gemm_f32_kernel *g, const float *a, int64_t a_row, const float *b,
-                     int64_t b_k, float *c, int64_t c_row, int64_t m, int64_t n, int64_t k, bool resume)
-{
-    struct gemm_f32_tile t = {.b = b, .a_row = (size_t)a_row, .a_k = 1, .b_k = (size_t)b_k,
-                              .b_panel = g->nr, .c_row = (size_t)c_row, .k = (size_t)k, .n = (size_t)n,
-                              .accumulate = resume};
-    for (int64_t i = 0; i < m && n > 0; i += g->mr) {
-        t.a = a + i * a_row;
-        t.c = c + i * c_row;
-        t.m = (unsigned)(m - i < (int64_t)g->mr ? m - i : (int64_t)g->mr);
-        g->fn(&t);
-    }
-}
-
-static void load_queries(const struct problem *p, int64_t batch, int64_t kv_head, int64_t first, int64_t m,
-                         float *q)
-{
-    for (int64_t i = 0; i < m; i++) {
-        struct place a = place_of(p, batch, kv_head, first + i);
-        elems_to_f32(p->q.t->dtype, p->q.t->data, element(&p->q, a.batch, a.head, a.row), p->size,
-                     q + i * p->size);
-        for (int64_t k = 0; k < p->size; k++)
-            q[i * p->size + k] *= p->scale;
-    }
-}
-
-/* The keys that some row of the block sees; all where the scores are an output. */
-static void block_keys(const struct problem *p, int64_t batch, int64_t first, int64_t m, int64_t *from,
-                       int64_t *to)
-{
-    *from = p->qk ? 0 : p->total;
-    *to = p->qk ? p->total : 0;
-    for (int64_t i = 0; i < m && !p->qk; i++) {
-        int64_t low, high;
-        visible(p, batch, (first + i) % p->rows, &low, &high);
-        if (low == high)
-            continue;
-        *from = low < *from ? low : *from;
-        *to = high > *to ? high : *to;
-    }
-    if (*from > *to)
-        *from = *to;
-    *from -= *from % KEY_ALIGN;
-}
-
-static void attend_f32(const struct problem *p, const struct gemm_f32_kernel *g, int64_t batch,
-                       int64_t kv_head, int64_t first, int64_t m, const struct room *r)
-{
-    transpose_2d_fn *transpose = transpose_2d_pick(sizeof(float));
-    int64_t from, to, stride;
-    bool sees[BLOCK_ROWS];
-    load_queries(p, batch, kv_head, first, m, r->q);
-    block_keys(p, batch, first, m, &from, &to);
-    for (int64_t j = from, n; j < to; j += n) {
-        n = to - j < (int64_t)g->nr ? to - j : (int64_t)g->nr;
-        const float *k = keys_f32(&p->past_k, p->past, &p->k, batch, kv_head, j, &n, p->size, r->wide, &stride);
-        transpose(k, (size_t)stride, r->panel, g->nr, (size_t)n, (size_t)p->size);
-        multiply(g, r->q, p->size, r->panel, g->nr, r->scores + j, p->total, m, n, p->size, false);
-    }
-    for (int64_t i = 0; i < m; i++)
-        sees[i] = weigh_f32(p, place_of(p, batch, kv_head, first + i), from, to, r->scores + i * p->total);
-    for (int64_t j = from, n; j < to; j += n) {
-        n = to - j < V_KEYS ? to - j : V_KEYS;
-        const float *v = keys_f32(&p->past_v, p->past, &p->v, batch, kv_head, j, &n, p->v_size, r->wide, &stride);
-        multiply(g, r->scores + j, p->total, v, stride, r->out, p->v_size, m, p->v_size, n, j > from);
-    }
-    for (int64_t i = 0; i < m; i++) {
-        struct place a = place_of(p, batch, kv_head, first + i);
-        if (!sees[i])
-            memset(r->out + i * p->v_size, 0, (size_t)p->v_size * sizeof *r->out);
-        elems_from_f32(p->y.t->dtype, p->y.t->data, element(&p->y, a.batch, a.head, a.row), p->v_size,
-                       r->out + i * p->v_size);
-    }
-}
-
-/* ---- a row in double -------------------------------------------------------------------------- */
-
-static void key_f64(const struct layout *past, int64_t past_len, const struct layout *new, int64_t batch,
-                    int64_t head, int64_t at, int64_t size, double *out)
-{
-    bool old = at < past_len;
-    const struct layout *l = old ? past : new;
-    elems_to_f64(l->t->dtype, l->t->data, element(l, batch, head, old ? at : at - past_len), size, out);
-}
-
-static size_t room_doubles(const struct problem *p)
-{
-    return (size_t)p->total + 2 * (size_t)p->size + 2 * (size_t)p->v_size;
-}
-
-static void attend_f64(const struct problem *p, struct place a, double *room)
-{
-    double *s = room, *q = s + p->total, *k = q + p->size, *v = k + p->size, *out = v + p->v_size;
-    int64_t kv_head = a.head / p->group;
-    elems_to_f64(p->q.t->dtype, p->q.t->data, element(&p->q, a.batch, a.head, a.row), p->size, q);
-    for (int64_t j = 0; j < p->total; j++) {
-        double sum = 0;
-        key_f64(&p->past_k, p->past, &p->k, a.batch, kv_head, j, p->size, k);
-        for (int64_t i = 0; i < p->size; i++)
-            sum += q[i] * k[i];
-        s[j] = sum * p->scale;
-    }
-    bool sees = weigh_f64(p, a, 0, p->total, s);
-    memset(out, 0, (size_t)p->v_size * sizeof *out);
-    for (int64_t j = 0; j < p->total && sees; j++) {
-        key_f64(&p->past_v, p->past, &p->v, a.batch, kv_head, j, p->v_size, v);
-        for (int64_t i = 0; i < p->v_size; i++)
-            out[i] += s[j] * v[i];
-    }
-    elems_from_f64(p->y.t->dtype, p->y.t->data, element(&p->y, a.batch, a.head, a.row), p->v_size, out);
-}
-
-/* ---- presents --------------------------------------------------------------------------------- */
+/* ---- presents -------------------------------------------------------------------------------- */
 
 /* n rows of a head to `to`; returns where they end. */
-static char *copy_rows(const struct layout *l, int64_t batch, int64_t head, int64_t n, int64_t size, char *to)
+static char *copy_rows(const struct attention_rows *l, int64_t batch, int64_t head, int64_t n, int64_t size,
+                       char *to)
 {
     if (n == 0 || size == 0)
         return to;
-    size_t each = dtype_size(l->t->dtype), row = (size_t)size * each;
-    const char *from = (const char *)l->t->data + (size_t)element(l, batch, head, 0) * each;
+    size_t each = dtype_size(l->dtype), row = (size_t)size * each;
+    const char *from = (const char *)l->data + (size_t)attention_element(l, batch, head, 0) * each;
     if (l->row == size) {
         memcpy(to, from, (size_t)n * row);
         return to + (size_t)n * row;
@@ -632,74 +278,57 @@ static char *copy_rows(const struct layout *l, int64_t batch, int64_t head, int6
 }
 
 /* A part of all presents: head `part` of the keys, or of the values behind them. */
-static void copy_head(const struct problem *p, int64_t part)
+static void copy_head(const struct call *c, const struct attention *a, int64_t part)
 {
-    int64_t heads = p->batch * p->kv_heads;
-    bool keys = p->present_k && part < heads;
-    const struct layout *past = keys ? &p->past_k : &p->past_v, *new = keys ? &p->k : &p->v;
-    const struct tensor *present = keys ? p->present_k : p->present_v;
-    int64_t size = keys ? p->size : p->v_size, batch = part % heads / p->kv_heads, head = part % p->kv_heads;
-    char *to = (char *)present->data + (size_t)(part % heads * p->total * size) * dtype_size(present->dtype);
-    to = copy_rows(past, batch, head, p->past, size, to);
-    copy_rows(new, batch, head, p->length, size, to);
+    int64_t heads = a->batch * a->kv_heads;
+    bool keys = call_out(c, OUT_K) && part < heads;
+    const struct attention_rows *past = keys ? &a->past_k : &a->past_v, *new = keys ? &a->k : &a->v;
+    const struct tensor *present = call_out(c, keys ? OUT_K : OUT_V);
+    int64_t size = keys ? a->size : a->v_size, batch = part % heads / a->kv_heads, head = part % a->kv_heads;
+    char *to = (char *)present->data + (size_t)(part % heads * a->total * size) * dtype_size(present->dtype);
+    to = copy_rows(past, batch, head, a->past, size, to);
+    copy_rows(new, batch, head, a->total - a->past, size, to);
 }
 
-/* ---- the node --------------------------------------------------------------------------------- */
+/* ---- the node -------------------------------------------------------------------------------- */
 
-static int64_t attention_tasks(const struct call *c)
+static int64_t attention_node_tasks(const struct call *c)
 {
-    struct problem p = problem_of(c);
-    int64_t heads = p.batch * p.kv_heads;
-    return heads * p.blocks + (p.present_k ? heads : 0) + (p.present_v ? heads : 0);
+    struct attention a = problem_of(c);
+    int64_t heads = a.batch * a.kv_heads;
+    return attention_tasks(&a) + (call_out(c, OUT_K) ? heads : 0) + (call_out(c, OUT_V) ? heads : 0);
 }
 
 static size_t attention_scratch(const struct call *c, size_t *per_member)
 {
-    struct problem p = problem_of(c);
-    struct room r = {0};
-    *per_member = p.wide ? room_doubles(&p) * sizeof(double)
-                         : room_floats(&p, gemm_f32_pick(), &r, NULL) * sizeof(float);
+    struct attention a = problem_of(c);
+    *per_member = attention_member_bytes(&a);
     return 0;
 }
 
-static void run_block(const struct problem *p, int64_t task, void *scratch)
+static int check_nonpad(const struct attention *a, struct err *e)
 {
-    int64_t head = task / p->blocks, first = task % p->blocks * p->block;
-    int64_t m = p->group * p->rows - first < p->block ? p->group * p->rows - first : p->block;
-    int64_t batch = head / p->kv_heads, kv_head = head % p->kv_heads;
-    const struct gemm_f32_kernel *g = gemm_f32_pick();
-    struct room r = {0};
-    for (int64_t i = 0; i < m && p->wide; i++)
-        attend_f64(p, place_of(p, batch, kv_head, first + i), scratch);
-    if (p->wide)
-        return;
-    room_floats(p, g, &r, scratch);
-    attend_f32(p, g, batch, kv_head, first, m, &r);
-}
-
-static int check_nonpad(const struct problem *p, struct err *e)
-{
-    for (int64_t i = 0; p->nonpad && i < p->batch; i++) {
-        int64_t n = ((const int64_t *)p->nonpad->data)[i];
-        if (n < 0 || n > p->total)
+    for (int64_t i = 0; a->lengths && i < a->batch; i++) {
+        int64_t n = tensor_int(a->lengths, i);
+        if (n < 0 || n > a->total)
             return err_set(e, ERR_INPUT, "nonpad_kv_seqlen is %lld, outside [0, %lld]", (long long)n,
-                           (long long)p->total);
+                           (long long)a->total);
     }
     return 0;
 }
 
-static int attention_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+static int attention_node_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
-    struct problem p = problem_of(c);
-    int64_t attend = p.batch * p.kv_heads * p.blocks;
-    int rc = check_nonpad(&p, e);
+    struct attention a = problem_of(c);
+    int64_t attend = attention_tasks(&a);
+    int rc = check_nonpad(&a, e);
     if (rc < 0)
         return rc;
     for (int64_t t = begin; t < end; t++)
         if (t < attend)
-            run_block(&p, t, call_member_scratch(c, member));
+            attention_run(&a, t, call_member_scratch(c, member));
         else
-            copy_head(&p, t - attend);
+            copy_head(c, &a, t - attend);
     return 0;
 }
 
@@ -708,5 +337,6 @@ const struct op op_attention = {
     .in_min = 3, .in_max = 7, .out_min = 1, .out_max = 4,
     .flags = OP_PURE,
     .attrs = attention_attrs, .attrs_size = sizeof(struct attrs_attention),
-    .infer = attention_infer, .scratch = attention_scratch, .tasks = attention_tasks, .run = attention_run,
+    .infer = attention_infer, .scratch = attention_scratch, .tasks = attention_node_tasks,
+    .run = attention_node_run,
 };

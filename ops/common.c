@@ -18,6 +18,23 @@ int64_t tasks_for(int64_t n, int64_t cost)
     return tasks < n ? tasks : n;
 }
 
+/* ---- parts of scratch ------------------------------------------------------------------------ */
+
+void *parts_take(struct parts *p, size_t n, size_t size)
+{
+    size_t bytes, aligned, end;
+    if (!size_mul(n, size, &bytes) || !size_align(bytes, MEM_ALIGN, &aligned) ||
+        !size_add(aligned, GUARD_BYTES, &aligned) || !size_add(p->bytes, aligned, &end)) {
+        p->bytes = SIZE_MAX;
+        return NULL;
+    }
+    char *at = p->base ? p->base + p->bytes : NULL;
+    p->bytes = end;
+    if (GUARD_BYTES && at)
+        guards_add(p->guards, at + bytes, aligned - bytes);
+    return at;
+}
+
 /* ---- dtypes ---------------------------------------------------------------------------------- */
 
 /* The types that C has: X(dtype, C type, least and largest as int64_t). u64 is apart. */

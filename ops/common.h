@@ -34,6 +34,27 @@ static inline void task_range(int64_t t, int64_t tasks, int64_t n, int64_t *firs
     *last = *first + each + (t < rest);
 }
 
+/* ---- parts of scratch ------------------------------------------------------------------------- */
+
+/* Several parts in one piece of scratch, laid out by one function that is called to measure (no base, from
+ * scratch()) and to place (from run): each part starts aligned to MEM_ALIGN and has a guard behind it in
+ * builds with guards. The bytes are SIZE_MAX, which is refused, where a size overflows. */
+struct parts {
+    char *base;
+    size_t bytes; /* so far */
+    struct guards *guards;
+};
+static inline struct parts parts_shared(const struct call *c)
+{
+    return (struct parts){.base = c->guards ? c->scratch : NULL, .guards = c->guards};
+}
+static inline struct parts parts_member(const struct call *c, int member)
+{
+    return (struct parts){.base = c->guards ? call_member_scratch(c, member) : NULL, .guards = c->guards};
+}
+/* The next part, n elements of `size` bytes; NULL while measuring. */
+void *parts_take(struct parts *p, size_t n, size_t size);
+
 /* ---- dtypes ----------------------------------------------------------------------------------- */
 
 /* n consecutive elements of any real dtype (from element `first` of p) as f32, f64 or i64, and back.

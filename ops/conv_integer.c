@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ConvInteger and QLinearConv.
+/* ConvInteger and QLinearConv, ONNX's and com.microsoft's, whose images may have the channel last.
  *
  * The sums are exact: with zero points taken off, bytes are at most 255 in size, so 256 products of
  * them sum below 2^24 and f32 holds every partial sum. The input channels of a group are cut into
@@ -22,6 +22,16 @@ struct places {
     int w, x_zero, w_zero, bias;
 };
 static const struct places plain = {1, 2, 3, -1}, scaled = {3, 2, 5, 8};
+
+struct attrs_ms_conv {
+    struct attrs_conv conv;
+    int64_t channels_last;
+};
+
+static bool channels_last(const struct op *op, const void *attrs)
+{
+    return op->domain[0] && ((const struct attrs_ms_conv *)attrs)->channels_last;
+}
 
 /* ---- inference ------------------------------------------------------------------------------- */
 
@@ -47,7 +57,24 @@ static int qlinear_infer(struct infer *c, struct err *e)
         (r = infer_dtypes(c, 4, DT(F32), e)) || (r = infer_dtypes(c, 6, DT(F32), e)) ||
         (infer_has(c, 8) && (r = infer_dtypes(c, 8, DT(I32), e))))
         return r;
-    return conv_infer_dims(c, scaled.w, scaled.bias, infer_dtype(c, 7), e);
+    if (!channels_last(c->node->op, c->attrs) || infer_rank(c, 0) < 0)
+        return conv_infer_dims(c, scaled.w, scaled.bias, infer_dtype(c, 7), e);
+    /* The same on an image with the channel first, whose result is turned. */
+    const struct fact *in[9];
+    struct fact x = *c->in[0];
+    struct infer one = *c;
+    int64_t dims[TENSOR_RANK_MAX];
+    memcpy(in, c->in, (size_t)c->n_in * sizeof *in);
+    in[0] = &x;
+    one.in = in;
+    window_channels_first(c->in[0]->type.dims, x.type.rank, true, dims);
+    memcpy(x.type.dims, dims, sizeof dims);
+    r = conv_infer_dims(&one, scaled.w, scaled.bias, infer_dtype(c, 7), e);
+    c->late |= one.late;
+    if (r || c->out[0].type.rank < 0)
+        return r;
+    window_channels_back(c->out[0].type.dims, c->out[0].type.rank, true, dims);
+    return infer_set(c, 0, infer_dtype(c, 7), c->out[0].type.rank, dims, e);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -210,6 +237,7 @@ struct job {
     struct conv_shape shape;
     struct cut cut;
     bool direct; /* plain loops */
+    bool last;   /* the channel is the innermost dim of x and y */
     int64_t pixels, outs;       /* elements of x and y */
     size_t part, sums, wide, weights; /* places, in floats */
     size_t floats;                    /* all of them */
@@ -233,11 +261,14 @@ static int job_init(struct job *j, const struct call *c, const struct places *at
     struct window win;
     *j = (struct job){.at = at, .x = call_in(c, 0), .w = call_in(c, at->w),
                       .x_zero = call_in(c, at->x_zero), .w_zero = call_in(c, at->w_zero)};
-    int r = conv_window(&win, a, NULL, j->x->rank, j->x->dims, j->w->dims, e);
+    int64_t dims[TENSOR_RANK_MAX];
+    j->last = channels_last(c->op, a);
+    window_channels_first(j->x->dims, j->x->rank, j->last, dims);
+    int r = conv_window(&win, a, NULL, j->x->rank, dims, j->w->dims, e);
     if (r)
         return r;
     window_place(&win);
-    j->shape = conv_shape_of(&win, a->group, j->x->dims[0], j->x->dims[1], j->w->dims[0]);
+    j->shape = conv_shape_of(&win, a->group, dims[0], dims[1], j->w->dims[0]);
     j->pixels = tensor_count(j->x);
     j->outs = tensor_count(call_out(c, 0));
     if (j->outs == 0)
@@ -280,6 +311,13 @@ static size_t qlinear_scratch(const struct call *c, size_t *per_member)
     return conv_scratch(c, &scaled, per_member);
 }
 
+/* The byte of a pixel of plane p (channel of an image) of x. */
+static int64_t x_place(const struct job *j, int64_t p, int64_t pixel)
+{
+    int64_t channels = j->shape.channels, n = window_product(j->shape.in);
+    return j->last ? (p / channels * n + pixel) * channels + p % channels : p * n + pixel;
+}
+
 static int widen_tasks(void *arg, int64_t begin, int64_t end, int member, struct err *e)
 {
     struct job *j = arg;
@@ -287,7 +325,11 @@ static int widen_tasks(void *arg, int64_t begin, int64_t end, int member, struct
     float z = j->x_zero ? (float)byte_at(j->x_zero, 0) : 0;
     const uint8_t *u = j->x->data;
     const int8_t *i8 = j->x->data;
-    if (j->x->dtype == DTYPE_U8)
+    int64_t plane = window_product(j->shape.in);
+    if (j->last)
+        for (int64_t i = s.first; i < s.last; i++)
+            j->base[i] = (float)byte_at(j->x, x_place(j, i / plane, i % plane)) - z;
+    else if (j->x->dtype == DTYPE_U8)
         for (int64_t i = s.first; i < s.last; i++)
             j->base[i] = (float)u[i] - z;
     else
@@ -357,7 +399,7 @@ static uint32_t direct_pixel(const struct job *j, int64_t n, int64_t o, const in
     int64_t w = o * channels * window_product(s->kernel);
     uint32_t sum = 0;
     for (int64_t c = 0; c < channels; c++) {
-        int64_t plane = (n * s->channels + group * channels + c) * window_product(s->in);
+        int64_t plane = n * s->channels + group * channels + c;
         for (int64_t kz = 0; kz < s->kernel[0]; kz++)
             for (int64_t ky = 0; ky < s->kernel[1]; ky++)
                 for (int64_t kx = 0; kx < s->kernel[2]; kx++, w++) {
@@ -366,7 +408,8 @@ static uint32_t direct_pixel(const struct job *j, int64_t n, int64_t o, const in
                     int64_t x = at[2] * s->stride[2] - s->pad[2] + kx * s->dilation[2];
                     if (z < 0 || z >= s->in[0] || y < 0 || y >= s->in[1] || x < 0 || x >= s->in[2])
                         continue;
-                    int v = byte_at(j->x, plane + (z * s->in[1] + y) * s->in[2] + x) - zx;
+                    int64_t pixel = (z * s->in[1] + y) * s->in[2] + x;
+                    int v = byte_at(j->x, x_place(j, plane, pixel)) - zx;
                     sum += (uint32_t)(v * (byte_at(j->w, w) - zw));
                 }
     }
@@ -455,10 +498,13 @@ static int byte_tasks(void *arg, int64_t begin, int64_t end, int member, struct 
         int64_t o = p % j->shape.out_channels;
         float factor = sx * ((const float *)w_scale->data)[o % tensor_count(w_scale)] / sy;
         uint32_t b = bias ? ((const uint32_t *)bias->data)[o] : 0;
-        uint8_t *to = (uint8_t *)call_out(j->call, 0)->data + p * n;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (uint8_t)(int)quant_round((float)(int32_t)(j->acc[p * n + i] + b) * factor, z,
-                                              range);
+        int64_t outs = j->shape.out_channels, step = j->last ? outs : 1;
+        uint8_t *to = (uint8_t *)call_out(j->call, 0)->data +
+                      (j->last ? p / outs * n * outs + o : p * n);
+        for (int64_t i = 0; i < n; i++) {
+            float sum = (float)(int32_t)(j->acc[p * n + i] + b);
+            to[i * step] = (uint8_t)(int)quant_round(sum * factor, z, range);
+        }
     }
     return 0;
 }
@@ -491,6 +537,25 @@ const struct op op_qlinearconv = {
     .domain = "", .name = "QLinearConv", .since = 10,
     .in_min = 8, .in_max = 9, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .attrs = conv_attrs, .attrs_size = sizeof(struct attrs_conv),
+    .infer = qlinear_infer, .prepare = qlinear_prepare, .scratch = qlinear_scratch,
+    .run = qlinear_run,
+};
+
+static const struct attr ms_conv_attrs[] = {
+    {"auto_pad", ATTR_STRING, offsetof(struct attrs_ms_conv, conv.auto_pad), .s = "NOTSET"},
+    {"kernel_shape", ATTR_INTS, offsetof(struct attrs_ms_conv, conv.kernel_shape)},
+    {"strides", ATTR_INTS, offsetof(struct attrs_ms_conv, conv.strides)},
+    {"pads", ATTR_INTS, offsetof(struct attrs_ms_conv, conv.pads)},
+    {"dilations", ATTR_INTS, offsetof(struct attrs_ms_conv, conv.dilations)},
+    {"group", ATTR_INT, offsetof(struct attrs_ms_conv, conv.group), .i = 1},
+    {"channels_last", ATTR_INT, offsetof(struct attrs_ms_conv, channels_last)},
+    {NULL},
+};
+
+const struct op op_ms_qlinearconv = {
+    .domain = "com.microsoft", .name = "QLinearConv", .since = 1,
+    .in_min = 8, .in_max = 9, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
+    .attrs = ms_conv_attrs, .attrs_size = sizeof(struct attrs_ms_conv),
     .infer = qlinear_infer, .prepare = qlinear_prepare, .scratch = qlinear_scratch,
     .run = qlinear_run,
 };

@@ -285,15 +285,15 @@ static int transpose_prepare(struct prepare *p, struct err *e)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* A call; offsets into its scratch are in floats. */
+/* A call; what lies in its scratch is NULL where it is not needed. */
 struct job {
     struct call *call;
     struct window w;
     struct conv_shape whole;
     bool direct;
-    size_t x, y, bias, weights, pack, wide, parts, floats; /* the last one is the size of all */
+    struct parts scratch;
+    float *x, *y, *bias, *weights, *wide, *pack, *parts;
     size_t member;
-    float *base;
     const float *bias_values;
     struct part part;
     struct conv_f32 conv;
@@ -301,12 +301,9 @@ struct job {
     float *out; /* y as f32 */
 };
 
-static size_t take(struct job *j, bool wanted, int64_t floats)
+static float *take(struct job *j, bool wanted, int64_t floats)
 {
-    size_t at = j->floats;
-    if (wanted)
-        j->floats += ((size_t)floats + 15) & ~(size_t)15;
-    return at;
+    return wanted ? parts_take(&j->scratch, (size_t)floats, sizeof(float)) : NULL;
 }
 
 static int job_init(struct job *j, const struct call *c, struct err *e)
@@ -314,7 +311,7 @@ static int job_init(struct job *j, const struct call *c, struct err *e)
     const struct attrs_conv_transpose *a = c->attrs;
     const struct tensor *x = call_in(c, 0), *w = call_in(c, 1), *bias = call_in(c, 2);
     bool narrow = x->dtype != DTYPE_F32;
-    *j = (struct job){.call = NULL};
+    *j = (struct job){.scratch = parts_shared(c)};
     int r = transpose_window(&j->w, a, NULL, x->rank, x->dims, w->dims, e);
     if (r)
         return r;
@@ -355,7 +352,7 @@ static size_t transpose_scratch(const struct call *c, size_t *per_member)
     if (tensor_count(call_out(c, 0)) == 0 || job_init(&j, c, NULL) != 0)
         return 0;
     *per_member = j.member;
-    return j.floats * sizeof(float);
+    return j.scratch.bytes;
 }
 
 static int conv_tasks(void *arg, int64_t begin, int64_t end, int member, struct err *e)
@@ -397,7 +394,7 @@ static int run_parts(struct job *j, const float *weights, struct err *e)
     for (int64_t i = 0; i < remainders(&j->w) && r == 0; i++) {
         struct part *p = &j->part;
         part_init(p, &j->w, &j->whole, i);
-        j->args.y = j->base + j->parts;
+        j->args.y = j->parts;
         j->args.weights = weights;
         if (!p->empty) {
             /* The size of the packed weights is that of any image. */
@@ -479,7 +476,7 @@ static int widen_tasks(void *arg, int64_t begin, int64_t end, int member, struct
     const struct tensor *x = call_in(j->call, 0);
     int64_t n = tensor_count(x);
     struct span s = span_of(begin, end, tasks_for(n, 1), n);
-    elems_to_f32(x->dtype, x->data, s.first, s.last - s.first, j->base + j->x + s.first);
+    elems_to_f32(x->dtype, x->data, s.first, s.last - s.first, j->x + s.first);
     return 0;
 }
 
@@ -489,7 +486,7 @@ static int narrow_tasks(void *arg, int64_t begin, int64_t end, int member, struc
     struct tensor *y = call_out(j->call, 0);
     int64_t n = tensor_count(y);
     struct span s = span_of(begin, end, tasks_for(n, 1), n);
-    elems_from_f32(y->dtype, y->data, s.first, s.last - s.first, j->base + j->y + s.first);
+    elems_from_f32(y->dtype, y->data, s.first, s.last - s.first, j->y + s.first);
     return 0;
 }
 
@@ -504,17 +501,17 @@ static int run_f32(struct job *j, struct err *e)
     const float *weights = own ? own->weights : w->data;
     size_t floats;
     int r = 0;
-    j->out = narrow ? j->base + j->y : y->data;
-    j->args = (struct conv_f32_args){.x = narrow ? j->base + j->x : x->data, .lo = -INFINITY,
+    j->out = narrow ? j->y : y->data;
+    j->args = (struct conv_f32_args){.x = narrow ? j->x : x->data, .lo = -INFINITY,
                                      .hi = INFINITY};
     j->bias_values = bias ? bias->data : NULL;
     if (narrow && bias) {
-        elems_to_f32(bias->dtype, bias->data, 0, tensor_count(bias), j->base + j->bias);
-        j->bias_values = j->base + j->bias;
+        elems_to_f32(bias->dtype, bias->data, 0, tensor_count(bias), j->bias);
+        j->bias_values = j->bias;
     }
     if (narrow && !own) {
-        elems_to_f32(w->dtype, w->data, 0, tensor_count(w), j->base + j->weights);
-        weights = j->base + j->weights;
+        elems_to_f32(w->dtype, w->data, 0, tensor_count(w), j->weights);
+        weights = j->weights;
     }
     if (narrow && tensor_count(x) > 0)
         r = call_tasks(c, tasks_for(tensor_count(x), 1), widen_tasks, j, e);
@@ -524,8 +521,8 @@ static int run_f32(struct job *j, struct err *e)
         r = call_tasks(c, j->whole.batch * j->whole.out_channels, direct_tasks, j, e);
     } else if (r == 0) {
         if (!own) {
-            pack_all(&j->w, &j->whole, weights, j->base + j->wide, j->base + j->pack, &floats);
-            weights = j->base + j->pack;
+            pack_all(&j->w, &j->whole, weights, j->wide, j->pack, &floats);
+            weights = j->pack;
         }
         r = run_parts(j, weights, e);
     }
@@ -543,7 +540,6 @@ static int transpose_run(struct call *c, int64_t begin, int64_t end, int member,
     if (r)
         return r;
     j.call = c;
-    j.base = c->scratch;
     if (call_in(c, 0)->dtype == DTYPE_F64)
         return call_tasks(c, j.whole.batch * j.whole.out_channels, direct_tasks, &j, e);
     return run_f32(&j, e);

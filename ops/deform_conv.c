@@ -44,7 +44,9 @@ struct job {
     int64_t offset_group, taps, k, out, blocks;
     const void *in[5];
     void *y;
-    size_t place[5], y_place, floats; /* in scratch, where widened */
+    bool narrow;
+    struct parts scratch;
+    float *wide[5], *wide_y; /* in scratch, if narrow */
 };
 
 static int job_init(struct job *j, const struct call *c, struct err *e)
@@ -53,7 +55,7 @@ static int job_init(struct job *j, const struct call *c, struct err *e)
     const struct tensor *x = call_in(c, 0), *w = call_in(c, 1), *offset = call_in(c, 2);
     const struct tensor *mask = call_in(c, 4);
     int64_t want;
-    *j = (struct job){.offset_group = a->offset_group};
+    *j = (struct job){.offset_group = a->offset_group, .scratch = parts_shared(c)};
     int r = conv_window(&j->w, &a->conv, NULL, x->rank, x->dims, w->dims, e);
     if (r)
         return r;
@@ -71,14 +73,12 @@ static int job_init(struct job *j, const struct call *c, struct err *e)
     if (tensor_count(offset) % j->w.rank != 0 || tensor_count(offset) / j->w.rank != want)
         return err_set(e, ERR_INPUT, "the offset must be [%lld, %lld, output]",
                        (long long)x->dims[0], (long long)(j->taps * a->offset_group * j->w.rank));
-    if (x->dtype == DTYPE_F32 || x->dtype == DTYPE_F64)
-        return 0;
-    for (int i = 0; i < 5; i++) {
-        j->place[i] = j->floats;
-        j->floats += call_in(c, i) ? (size_t)tensor_count(call_in(c, i)) : 0;
-    }
-    j->y_place = j->floats;
-    j->floats += (size_t)tensor_count(call_out(c, 0));
+    j->narrow = x->dtype != DTYPE_F32 && x->dtype != DTYPE_F64;
+    for (int i = 0; i < 5 && j->narrow; i++)
+        if (call_in(c, i))
+            j->wide[i] = parts_take(&j->scratch, (size_t)tensor_count(call_in(c, i)), sizeof(float));
+    if (j->narrow)
+        j->wide_y = parts_take(&j->scratch, (size_t)tensor_count(call_out(c, 0)), sizeof(float));
     return 0;
 }
 
@@ -88,7 +88,7 @@ static size_t deform_scratch(const struct call *c, size_t *per_member)
     if (tensor_count(call_out(c, 0)) == 0 || job_init(&j, c, NULL) != 0)
         return 0;
     *per_member = (size_t)j.k * COLUMNS * (call_in(c, 0)->dtype == DTYPE_F64 ? 8 : 4);
-    return j.floats * sizeof(float);
+    return j.scratch.bytes;
 }
 
 /* The pixels around a place, with their weights; those outside the image are left out. */
@@ -211,7 +211,6 @@ static int block_tasks(void *arg, int64_t begin, int64_t end, int member, struct
 static int deform_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
     struct tensor *y = call_out(c, 0);
-    float *base = c->scratch;
     struct job j;
     if (tensor_count(y) == 0)
         return 0;
@@ -219,15 +218,15 @@ static int deform_run(struct call *c, int64_t begin, int64_t end, int member, st
     if (r)
         return r;
     j.call = c;
-    j.y = j.floats ? base + j.y_place : y->data;
+    j.y = j.narrow ? j.wide_y : y->data;
     for (int i = 0; i < 5; i++) {
         const struct tensor *t = call_in(c, i);
-        if (t && j.floats)
-            elems_to_f32(t->dtype, t->data, 0, tensor_count(t), base + j.place[i]);
-        j.in[i] = !t ? NULL : j.floats ? (const void *)(base + j.place[i]) : t->data;
+        if (t && j.narrow)
+            elems_to_f32(t->dtype, t->data, 0, tensor_count(t), j.wide[i]);
+        j.in[i] = !t ? NULL : j.narrow ? j.wide[i] : t->data;
     }
     r = call_tasks(c, j.s.batch * j.blocks, block_tasks, &j, e);
-    if (r == 0 && j.floats)
+    if (r == 0 && j.narrow)
         elems_from_f32(y->dtype, y->data, 0, tensor_count(y), j.y);
     return r;
 }

@@ -183,8 +183,7 @@ static bool lanes_size(struct lanes *v)
         return true;
     if (!fft_sizes(v->n, &v->table, &v->work))
         return false;
-    v->work += 4 * (size_t)v->n; /* what goes in, and what comes out */
-    return size_mul(v->table, sizeof(double), &bytes) && size_mul(v->work, sizeof(double), &bytes);
+    return size_mul(v->table, sizeof(double), &bytes);
 }
 
 static struct lanes dft_lanes(const struct call *c)
@@ -274,11 +273,21 @@ static void swap_parts(double *z, int64_t n, double scale)
     }
 }
 
+/* What goes in, what comes out, and the transform's own; returns the bytes of all. */
+static size_t lane_parts(const struct lanes *v, struct parts p, double **in, double **out, double **work)
+{
+    *in = parts_take(&p, 2 * (size_t)v->n, sizeof(double));
+    *out = parts_take(&p, 2 * (size_t)v->n, sizeof(double));
+    *work = parts_take(&p, v->work, sizeof(double));
+    return p.bytes;
+}
+
 static int lane_tasks(void *arg, int64_t begin, int64_t end, int member, struct err *e)
 {
     void *const *args = arg;
     const struct lanes *v = args[0];
-    double *in = call_member_scratch(args[1], member), *out = in + 2 * v->n, *work = out + 2 * v->n;
+    double *in, *out, *work;
+    lane_parts(v, parts_member(args[1], member), &in, &out, &work);
     struct span s = span_of(begin, end, v->tasks, v->lanes);
     for (int64_t i = s.first; i < s.last; i++) {
         load(v, i, in);
@@ -294,9 +303,11 @@ static int lane_tasks(void *arg, int64_t begin, int64_t end, int member, struct 
 
 static size_t lanes_scratch(struct lanes v, size_t *per_member)
 {
+    struct parts none = {0};
+    double *in, *out, *work;
     if (!lanes_size(&v))
         return SIZE_MAX;
-    *per_member = v.work * sizeof(double);
+    *per_member = v.n < 1 ? 0 : lane_parts(&v, none, &in, &out, &work);
     return v.table * sizeof(double);
 }
 
@@ -306,7 +317,9 @@ static int lanes_run(struct call *c, struct lanes v, struct err *e)
         return 0;
     if (v.n < 1 || !lanes_size(&v))
         return err_set(e, ERR_LIMIT, "a transform of length %lld", (long long)v.n);
-    fft_init(&v.fft, v.n, c->scratch, call_member_scratch(c, 0));
+    double *in, *out, *work;
+    lane_parts(&v, parts_member(c, 0), &in, &out, &work);
+    fft_init(&v.fft, v.n, c->scratch, work);
     v.tasks = tasks_for(v.lanes, v.n * 16);
     void *args[] = {&v, c};
     return call_tasks(c, v.tasks, lane_tasks, args, e);

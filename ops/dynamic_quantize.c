@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DynamicQuantizeLinear: the range of the input, widened to hold zero, becomes 256 steps. */
-#include <math.h>
+#include "ops/dynamic_quantize.h"
 
-#include "ops/quant.h"
 #include "ops/span.h"
 
 static int dynamic_infer(struct infer *c, struct err *e)
@@ -23,12 +22,17 @@ struct job {
     uint8_t *y;
     int64_t n, tasks;
     struct range *ranges; /* one a task */
-    float scale, zero;
+    struct quant_step step;
 };
+
+size_t dynamic_quantize_scratch(int64_t n)
+{
+    return (size_t)tasks_for(n, 1) * sizeof(struct range);
+}
 
 static size_t dynamic_scratch(const struct call *c, size_t *per_member)
 {
-    return (size_t)tasks_for(tensor_count(call_in(c, 0)), 1) * sizeof(struct range);
+    return dynamic_quantize_scratch(tensor_count(call_in(c, 0)));
 }
 
 /* Which way the maxima are taken together does not matter to them. */
@@ -53,18 +57,16 @@ static int step_tasks(void *arg, int64_t begin, int64_t end, int member, struct 
     struct job *j = arg;
     struct span s = span_of(begin, end, j->tasks, j->n);
     for (int64_t i = s.first; i < s.last; i++) {
-        j->y[i] = (uint8_t)(int)quant_round(j->x[i] / j->scale, j->zero, bytes);
+        j->y[i] = (uint8_t)(int)quant_round(j->x[i] / j->step.scale, j->step.zero, bytes);
     }
     return 0;
 }
 
-static int dynamic_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+int dynamic_quantize(struct call *c, const float *x, int64_t n, void *scratch, uint8_t *y,
+                     struct quant_step *step, struct err *e)
 {
-    const struct tensor *x = call_in(c, 0);
-    struct tensor *y = call_out(c, 0), *scale = call_out(c, 1), *zero = call_out(c, 2);
-    struct job j = {.x = x->data, .n = tensor_count(x), .ranges = c->scratch};
+    struct job j = {.x = x, .y = y, .n = n, .tasks = tasks_for(n, 1), .ranges = scratch};
     struct range all = {0, 0};
-    j.tasks = tasks_for(j.n, 1);
     int r = call_tasks(c, j.tasks, range_tasks, &j, e);
     if (r)
         return r;
@@ -72,21 +74,21 @@ static int dynamic_run(struct call *c, int64_t begin, int64_t end, int member, s
         all.low = j.ranges[t].low < all.low ? j.ranges[t].low : all.low;
         all.high = j.ranges[t].high > all.high ? j.ranges[t].high : all.high;
     }
-    j.scale = all.high == all.low ? 1 : (all.high - all.low) / 255;
-    /* A range of subnormal numbers may have no step of its own. */
-    if (!(j.scale > 0))
-        j.scale = 1;
-    float z = 0 - all.low / j.scale;
-    z = z > 0 ? z : 0;
-    j.zero = rintf(z < 255 ? z : 255);
-    if (scale)
-        *(float *)scale->data = j.scale;
-    if (zero)
-        *(uint8_t *)zero->data = (uint8_t)(int)j.zero;
-    if (!y)
-        return 0;
-    j.y = y->data;
-    return call_tasks(c, j.tasks, step_tasks, &j, e);
+    *step = j.step = quant_step_of(all.low, all.high);
+    return y ? call_tasks(c, j.tasks, step_tasks, &j, e) : 0;
+}
+
+static int dynamic_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+{
+    const struct tensor *x = call_in(c, 0);
+    struct tensor *y = call_out(c, 0), *scale = call_out(c, 1), *zero = call_out(c, 2);
+    struct quant_step step;
+    int r = dynamic_quantize(c, x->data, tensor_count(x), c->scratch, y ? y->data : NULL, &step, e);
+    if (r == 0 && scale)
+        *(float *)scale->data = step.scale;
+    if (r == 0 && zero)
+        *(uint8_t *)zero->data = (uint8_t)(int)step.zero;
+    return r;
 }
 
 const struct op op_dynamicquantizelinear = {

@@ -91,7 +91,8 @@ struct work {
     bool dry;
     enum dtype dtype; /* that computes */
     int64_t dim[EINSUM_LABELS];
-    size_t used, member;
+    struct parts parts;
+    size_t member;
     struct err *e;
 };
 
@@ -110,10 +111,8 @@ static enum dtype computes(enum dtype t)
 /* Room for n elements of the type that computes. */
 static int take(struct work *w, int64_t n, void **out)
 {
-    size_t bytes;
-    *out = w->dry ? NULL : (char *)w->call->scratch + w->used;
-    if (n < 0 || !size_mul((size_t)n, dtype_size(w->dtype), &bytes) ||
-        !size_align(bytes, MEM_ALIGN, &bytes) || !size_add(w->used, bytes, &w->used))
+    *out = n < 0 ? NULL : parts_take(&w->parts, (size_t)n, dtype_size(w->dtype));
+    if (n < 0 || w->parts.bytes == SIZE_MAX)
         return err_set(w->e, ERR_LIMIT, "an intermediate result would be too large");
     return 0;
 }
@@ -607,16 +606,16 @@ static int execute(struct work *w)
 
 static size_t einsum_scratch(const struct call *c, size_t *per_member)
 {
-    struct work w = {.call = (struct call *)c, .dry = true};
+    struct work w = {.call = (struct call *)c, .dry = true, .parts = parts_shared(c)};
     if (execute(&w) < 0)
         return SIZE_MAX;
     *per_member = w.member;
-    return w.used;
+    return w.parts.bytes;
 }
 
 static int einsum_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
-    struct work w = {.call = c, .e = e};
+    struct work w = {.call = c, .e = e, .parts = parts_shared(c)};
     return execute(&w);
 }
 

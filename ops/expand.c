@@ -39,19 +39,14 @@ static int expand_infer(struct infer *c, struct err *e)
 {
     int in_rank = infer_rank(c, 0);
     int64_t n, dims[TENSOR_RANK_MAX], strides[TENSOR_RANK_MAX];
+    const int64_t *elems;
     int r = infer_dtypes(c, 1, DT(I64) | DT(I32), e);
+    if (!r)
+        r = layout_shape(c, 1, &elems, &n, e);
     if (r)
         return r;
-    if (infer_rank(c, 1) > 1)
-        return err_set(e, ERR_MODEL, "the shape has rank %d, expected 1", infer_rank(c, 1));
-    const int64_t *elems = infer_elems(c, 1, &n);
-    if (!elems)
-        n = infer_rank(c, 1) == 1 ? infer_dim(c, 1, 0) : SYM_UNKNOWN;
     if (in_rank < 0 || !sym_is_number(n))
         return infer_unknown(c, 0, infer_dtype(c, 0), e);
-    if (n > TENSOR_RANK_MAX)
-        return err_set(e, ERR_MODEL, "a shape of %lld dims, at most %d are supported", (long long)n,
-                       TENSOR_RANK_MAX);
     int rank = in_rank > n ? in_rank : (int)n;
     for (int k = 0; k < rank; k++) {
         int i = k - (rank - in_rank), j = k - (rank - (int)n);

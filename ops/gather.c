@@ -117,6 +117,28 @@ const struct op op_gather = {
     .run = gather_run,
 };
 
+/* TorchEmbedding: rows of a table; its padding index and scale are of use to training alone. */
+static const struct attr embedding_attrs[] = {
+    {"axis", ATTR_INT, offsetof(struct attrs_gather, axis), .since = 2},
+    {NULL},
+};
+
+const struct op op_ms_torchembedding = {
+    .domain = "com.microsoft",
+    .name = "TorchEmbedding",
+    .since = 1,
+    .in_min = 2,
+    .in_max = 4,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_EXACT,
+    .attrs = embedding_attrs,
+    .attrs_size = sizeof(struct attrs_gather),
+    .infer = gather_infer,
+    .tasks = gather_tasks,
+    .run = gather_run,
+};
+
 /* ---- GatherElements ---------------------------------------------------------------------------
  */
 
@@ -297,6 +319,22 @@ const struct op op_gathernd = {
     .domain = "",
     .name = "GatherND",
     .since = 11,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = nd_attr_rows,
+    .attrs_size = sizeof(struct nd_attrs),
+    .infer = nd_infer,
+    .tasks = gather_tasks,
+    .run = nd_run,
+};
+
+const struct op op_ms_gathernd = {
+    .domain = "com.microsoft",
+    .name = "GatherND",
+    .since = 1,
     .in_min = 2,
     .in_max = 2,
     .out_min = 1,

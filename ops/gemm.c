@@ -46,7 +46,15 @@ static int gemm_infer(struct infer *c, struct err *e)
 static int gemm_prepare(struct prepare *p, struct err *e)
 {
     const struct attrs_gemm *at = p->attrs;
-    return product_pack(p, 1, at->transB != 0, e);
+    const struct type *a = &p->in[0]->type, *b = &p->in[1]->type;
+    int64_t dims[TUNE_DIMS] = {1, SYM_UNKNOWN, SYM_UNKNOWN, SYM_UNKNOWN};
+    if (a->rank == 2 && b->rank == 2) {
+        dims[1] = a->dims[at->transA ? 1 : 0];
+        dims[2] = b->dims[at->transB ? 0 : 1];
+        dims[3] = a->dims[at->transA ? 0 : 1];
+    }
+    return product_prepare(p, at->transB != 0, at->transA ? at->transB ? "tt" : "tn" : at->transB ? "nt" : "nn",
+                           p->n_in > 2 && p->in[2] && at->beta != 0 ? "add" : "none", dims, e);
 }
 
 /* C widened, of 16-bit floats: the epilogue adds f32. */
@@ -61,11 +69,11 @@ static struct product product_of(const struct call *c)
     const struct attrs_gemm *at = c->attrs;
     const struct tensor *a = call_in(c, 0), *b = call_in(c, 1), *add = call_in(c, 2), *y = call_out(c, 0);
     struct product x = {
-        .dtype = a->dtype, .packed = c->prepared, .a = a->data, .b = b->data, .c = y->data,
+        .dtype = a->dtype, .a = a->data, .b = b->data, .c = y->data,
         .m = y->dims[0], .n = y->dims[1], .k = a->dims[at->transA ? 0 : 1], .batch = 1,
         .epilogue = GEMM_EPILOGUE_NONE,
     };
-    x.kernel = x.packed ? x.packed->kernel : gemm_f32_pick();
+    product_bind(&x, c);
     x.a_row = at->transA ? 1 : x.k;
     x.a_k = at->transA ? x.m : 1;
     x.b_k = at->transB ? 1 : x.n;

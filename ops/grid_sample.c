@@ -231,3 +231,19 @@ const struct op op_gridsample = {
     .tasks = sample_tasks,
     .run = sample_run,
 };
+
+const struct op op_ms_gridsample = {
+    .domain = "com.microsoft",
+    .name = "GridSample",
+    .since = 1,
+    .in_min = 2,
+    .in_max = 2,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .attrs = sample_attr_rows,
+    .attrs_size = sizeof(struct sample_attrs),
+    .infer = sample_infer,
+    .tasks = sample_tasks,
+    .run = sample_run,
+};

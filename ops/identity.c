@@ -22,3 +22,9 @@ const struct op op_identity = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_VIEW | OP_VALUES,
     .infer = identity_infer,
 };
+
+const struct op op_ms_sampleop = {
+    .domain = "com.microsoft", .name = "SampleOp", .since = 1,
+    .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_VIEW,
+    .infer = identity_infer,
+};

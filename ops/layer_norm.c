@@ -52,14 +52,15 @@ static int norm_infer(struct infer *c, bool same_dtypes, struct err *e)
     }
     if (r)
         return r;
+    enum dtype dtype = infer_dtype(c, 1); /* the output's is the scale's, where they may differ */
     if (rank < 0) {
-        r = infer_unknown(c, 0, infer_dtype(c, 0), e);
+        r = infer_unknown(c, 0, dtype, e);
         for (int o = 1; o < c->n_out && r == 0; o++)
             r = infer_unknown(c, o, stash_dtype(a), e);
         return r;
     }
     if ((r = infer_axis(a->axis, rank, &axis, e)) ||
-        (r = infer_like(c, 0, 0, infer_dtype(c, 0), e)))
+        (r = infer_like(c, 0, 0, dtype, e)))
         return r;
     for (int i = 0; i < rank; i++)
         dims[i] = i < axis ? infer_dim(c, 0, i) : 1;
@@ -68,9 +69,11 @@ static int norm_infer(struct infer *c, bool same_dtypes, struct err *e)
     return r;
 }
 
+/* Below opset 17 the name is that of an operator beside the standard, whose scale may have a type of its
+ * own. */
 static int layernorm_infer(struct infer *c, struct err *e)
 {
-    return norm_infer(c, true, e);
+    return norm_infer(c, c->node->opset >= 17 && c->node->op->domain[0] == 0, e);
 }
 
 static int rmsnorm_infer(struct infer *c, struct err *e)
@@ -162,12 +165,20 @@ static int64_t norm_tasks(const struct call *c)
     return rows_init(&r, c, NULL) == 0 ? tasks_for(r.count, r.n * 2) : 1;
 }
 
-/* A row of x (where widened), of scale and of bias. */
+/* A row of x (where widened), of scale and of bias, as f32 or f64; returns the bytes of all. */
+static size_t row_parts(const struct rows *r, struct parts p, void *rows[3])
+{
+    for (int i = 0; i < 3; i++)
+        rows[i] = parts_take(&p, (size_t)r->n, r->x->dtype == DTYPE_F64 ? sizeof(double) : sizeof(float));
+    return p.bytes;
+}
+
 static size_t norm_scratch(const struct call *c, size_t *per_member)
 {
     struct rows r;
+    void *rows[3];
     if (rows_init(&r, c, NULL) == 0)
-        *per_member = (size_t)r.n * 3 * (r.x->dtype == DTYPE_F64 ? sizeof(double) : sizeof(float));
+        *per_member = row_parts(&r, (struct parts){0}, rows);
     return 0;
 }
 
@@ -190,7 +201,7 @@ static void row_f64(struct call *c, const struct rows *r, bool rms, int64_t row,
 {
     const struct attrs_layernorm *a = c->attrs;
     const double *x = (const double *)r->x->data + row * r->n;
-    double *y = (double *)call_out(c, 0)->data + row * r->n, mean = 0, sum = 0;
+    double mean = 0, sum = 0;
     for (int64_t i = 0; i < r->n && !rms; i++)
         mean += x[i];
     mean /= (double)r->n;
@@ -199,15 +210,16 @@ static void row_f64(struct call *c, const struct rows *r, bool rms, int64_t row,
     double inv = 1 / sqrt(sum / (double)r->n + a->epsilon);
     for (int64_t i = 0; i < r->n; i++) {
         double v = (x[i] - mean) * inv;
-        y[i] = v * (scale ? scale[i] : 1) + (bias ? bias[i] : 0);
+        v = v * (scale ? scale[i] : 1) + (bias ? bias[i] : 0);
+        store(call_out(c, 0), row * r->n + i, v);
     }
     store_moments(c, rms, row, mean, inv);
 }
 
 static void run_f64(struct call *c, const struct rows *r, bool rms, int64_t first, int64_t last,
-                    double *scratch)
+                    void *const rows[3])
 {
-    double *scale = r->scale.t ? scratch : NULL, *bias = r->bias.t ? scratch + r->n : NULL;
+    double *scale = r->scale.t ? rows[1] : NULL, *bias = r->bias.t ? rows[2] : NULL;
     for (int64_t row = first; row < last; row++) {
         if (scale && (row == first || !r->scale.fixed))
             side_load(&r->scale, r, row, NULL, scale);
@@ -231,21 +243,21 @@ static const float *side_values(const struct side *s, const struct rows *r, int6
 }
 
 static void run_rows(struct call *c, const struct rows *r, bool rms, int64_t first, int64_t last,
-                     float *scratch)
+                     void *const rows[3])
 {
     const struct attrs_layernorm *a = c->attrs;
     const struct norm_f32_kernel *k = norm_f32_pick();
     struct tensor *y = call_out(c, 0);
-    bool narrow = r->x->dtype != DTYPE_F32, moments = call_out(c, 1) || call_out(c, 2);
+    bool narrow = r->x->dtype != DTYPE_F32 || y->dtype != DTYPE_F32, moments = call_out(c, 1) || call_out(c, 2);
     bool whole = !narrow && !moments && r->scale.fixed && r->bias.fixed;
     float mean = 0, inv_std = 0;
     struct norm_args args = {.x = r->x->data, .y = y->data, .n = (size_t)r->n,
                              .epsilon = a->epsilon};
     if (narrow)
-        args.x = args.y = scratch;
+        args.x = args.y = rows[0];
     for (int64_t row = first; row < last; row++) {
-        args.scale = side_values(&r->scale, r, row, row == first, scratch + r->n);
-        args.bias = side_values(&r->bias, r, row, row == first, scratch + 2 * r->n);
+        args.scale = side_values(&r->scale, r, row, row == first, rows[1]);
+        args.bias = side_values(&r->bias, r, row, row == first, rows[2]);
         if (whole) {
             (rms ? k->rms : k->layer)(&args, (size_t)first, (size_t)last);
             return;
@@ -253,14 +265,14 @@ static void run_rows(struct call *c, const struct rows *r, bool rms, int64_t fir
         args.mean = moments && !rms ? &mean : NULL;
         args.inv_std = moments ? &inv_std : NULL;
         if (narrow) {
-            elems_to_f32(r->x->dtype, r->x->data, row * r->n, r->n, scratch);
+            elems_to_f32(r->x->dtype, r->x->data, row * r->n, r->n, rows[0]);
         } else {
             args.x = (const float *)r->x->data + row * r->n;
             args.y = (float *)y->data + row * r->n;
         }
         (rms ? k->rms : k->layer)(&args, 0, 1);
         if (narrow)
-            elems_from_f32(y->dtype, y->data, row * r->n, r->n, scratch);
+            elems_from_f32(y->dtype, y->data, row * r->n, r->n, rows[0]);
         if (moments)
             store_moments(c, rms, row, mean, inv_std);
     }
@@ -289,10 +301,12 @@ static int norm_run(struct call *c, int64_t begin, int64_t end, int member, bool
     }
     task_range(begin, tasks, r.count, &first, &unused);
     task_range(end - 1, tasks, r.count, &unused, &last);
+    void *parts[3];
+    row_parts(&r, parts_member(c, member), parts);
     if (r.x->dtype == DTYPE_F64)
-        run_f64(c, &r, rms, first, last, call_member_scratch(c, member));
+        run_f64(c, &r, rms, first, last, parts);
     else
-        run_rows(c, &r, rms, first, last, call_member_scratch(c, member));
+        run_rows(c, &r, rms, first, last, parts);
     return 0;
 }
 
@@ -327,9 +341,21 @@ const struct op op_rmsnormalization = {
     .infer = rmsnorm_infer, .scratch = norm_scratch, .tasks = norm_tasks, .run = rmsnorm_run,
 };
 
+/* Fused graphs have these in either domain. */
+#define FUSED_ROW(in, word, inputs, outputs)                                                       \
+    .domain = in, .name = word, .since = 1, .in_min = 2, .in_max = inputs, .out_min = 1,           \
+    .out_max = outputs, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,                                 \
+    .attrs = norm_attr_rows, .attrs_size = sizeof(struct attrs_layernorm),                         \
+    .scratch = norm_scratch, .tasks = norm_tasks
+
 const struct op op_simplifiedlayernormalization = {
-    .domain = "", .name = "SimplifiedLayerNormalization", .since = 1,
-    .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 2, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
-    .attrs = norm_attr_rows, .attrs_size = sizeof(struct attrs_layernorm),
-    .infer = rmsnorm_infer, .scratch = norm_scratch, .tasks = norm_tasks, .run = rmsnorm_run,
+    FUSED_ROW("", "SimplifiedLayerNormalization", 2, 2), .infer = rmsnorm_infer, .run = rmsnorm_run,
+};
+const struct op op_ms_simplifiedlayernormalization = {
+    FUSED_ROW("com.microsoft", "SimplifiedLayerNormalization", 2, 2), .infer = rmsnorm_infer,
+    .run = rmsnorm_run,
+};
+const struct op op_ms_layernormalization = {
+    FUSED_ROW("com.microsoft", "LayerNormalization", 3, 3), .infer = layernorm_infer,
+    .run = layernorm_run,
 };

@@ -95,6 +95,20 @@ int layout_list(struct infer *c, int i, const int64_t **out, int64_t *n, struct 
     return 0;
 }
 
+int layout_shape(struct infer *c, int i, const int64_t **elems, int64_t *n, struct err *e)
+{
+    int rank = infer_rank(c, i);
+    if (rank > 1)
+        return err_set(e, ERR_MODEL, "the shape has rank %d, expected 1", rank);
+    *elems = infer_elems(c, i, n);
+    if (!*elems)
+        *n = rank == 1 ? infer_dim(c, i, 0) : SYM_UNKNOWN;
+    if (sym_is_number(*n) && *n > TENSOR_RANK_MAX)
+        return err_set(e, ERR_MODEL, "a shape of %lld dims, at most %d are supported", (long long)*n,
+                       TENSOR_RANK_MAX);
+    return 0;
+}
+
 int64_t layout_min(struct syms *s, int64_t a, int64_t b)
 {
     int64_t d = sym_sub(s, b, a);

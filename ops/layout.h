@@ -28,6 +28,9 @@ int layout_axes(const int64_t *list, int64_t n, int rank, int *axes, struct err 
  * TENSOR_RANK_MAX * 2: 1 with *out set, 0 with *out NULL where they are not known (*n is then the
  * length, or -1), negative on a wrong type. An absent input gives 1, NULL and n = -1. */
 int layout_list(struct infer *c, int i, const int64_t **out, int64_t *n, struct err *e) WARN_UNUSED;
+/* Input i as a shape: its elements, or NULL where they are not known, and how many there are, SYM_UNKNOWN
+ * where that is not known either. ERR_MODEL if it is no list or longer than ranks may be. */
+int layout_shape(struct infer *c, int i, const int64_t **elems, int64_t *n, struct err *e) WARN_UNUSED;
 /* min and max that see which one it is from lower bounds. */
 int64_t layout_min(struct syms *s, int64_t a, int64_t b);
 int64_t layout_max(struct syms *s, int64_t a, int64_t b);

@@ -156,14 +156,6 @@ static int64_t linear_tasks(const struct call *c)
     return s.batch * s.heads * s.blocks;
 }
 
-/* The columns of S, and a key (or query) and its decay. */
-static size_t linear_scratch(const struct call *c, size_t *per_member)
-{
-    struct sizes s = sizes_of(c);
-    *per_member = (size_t)s.dk * (COLUMNS + 2) * sizeof(float);
-    return 0;
-}
-
 /* A task: columns [first, first + n) of head `head` in batch row `batch`. */
 struct block {
     const struct call *c;
@@ -171,6 +163,22 @@ struct block {
     int64_t batch, head, first, n;
     float *state, *key, *decay;
 };
+
+/* The columns of S, and a key (or query) and its decay; returns the bytes of all. */
+static size_t lay_out(struct block *b, struct parts p)
+{
+    b->state = parts_take(&p, (size_t)b->s.dk * COLUMNS, sizeof(float));
+    b->key = parts_take(&p, (size_t)b->s.dk, sizeof(float));
+    b->decay = parts_take(&p, (size_t)b->s.dk, sizeof(float));
+    return p.bytes;
+}
+
+static size_t linear_scratch(const struct call *c, size_t *per_member)
+{
+    struct block b = {.c = c, .s = sizes_of(c)};
+    *per_member = lay_out(&b, (struct parts){0});
+    return 0;
+}
 
 static void load_decay(const struct block *b, int64_t token)
 {
@@ -246,9 +254,8 @@ static void run_block(struct block *b)
 
 static int linear_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
-    struct block b = {.c = c, .s = sizes_of(c), .state = call_member_scratch(c, member)};
-    b.key = b.state + b.s.dk * COLUMNS;
-    b.decay = b.key + b.s.dk;
+    struct block b = {.c = c, .s = sizes_of(c)};
+    lay_out(&b, parts_member(c, member));
     for (int64_t t = begin; t < end; t++) {
         int64_t head = t / b.s.blocks;
         b.first = t % b.s.blocks * COLUMNS;

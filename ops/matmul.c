@@ -54,9 +54,37 @@ static int matmul_infer(struct infer *c, struct err *e)
     return infer_set(c, 0, a->dtype, rank, dims, e);
 }
 
+/* The product of symbolic dims [0, n), if it is a number. */
+static int64_t batch_of(const int64_t *dims, int n)
+{
+    size_t all = 1;
+    for (int i = 0; i < n; i++)
+        if (!sym_is_number(dims[i]) || !size_mul(all, (size_t)dims[i], &all) || all > INT32_MAX)
+            return SYM_UNKNOWN;
+    return (int64_t)all;
+}
+
 static int matmul_prepare(struct prepare *p, struct err *e)
 {
-    return product_pack(p, 1, false, e);
+    const struct type *a = &p->in[0]->type, *b = &p->in[1]->type;
+    int64_t dims[TUNE_DIMS] = {SYM_UNKNOWN, SYM_UNKNOWN, SYM_UNKNOWN, SYM_UNKNOWN};
+    if (a->rank > 0 && b->rank > 0) {
+        struct sides s = sides_of(a->dims, a->rank, b->dims, b->rank);
+        int batch_a = a->rank > 2 ? a->rank - 2 : 0, batch_b = b->rank > 2 ? b->rank - 2 : 0;
+        int64_t of_a = batch_of(a->dims, batch_a), of_b = batch_of(b->dims, batch_b);
+        dims[2] = s.n;
+        dims[3] = s.k;
+        if (of_b == 1) {
+            dims[0] = 1;
+            dims[1] = of_a == 1 ? s.m : SYM_UNKNOWN;
+            if (sym_is_number(of_a) && sym_is_number(s.m))
+                dims[1] = batch_of((const int64_t[]){of_a, s.m}, 2);
+        } else if (sym_is_number(of_b)) {
+            dims[0] = of_a == of_b && batch_a == batch_b ? of_b : SYM_UNKNOWN;
+            dims[1] = s.m;
+        }
+    }
+    return product_prepare(p, false, "nn", "none", dims, e);
 }
 
 /* Where B is one matrix, the batch of A is more rows. */
@@ -65,11 +93,11 @@ static struct product product_of(const struct call *c)
     const struct tensor *a = call_in(c, 0), *b = call_in(c, 1), *y = call_out(c, 0);
     struct sides s = sides_of(a->dims, a->rank, b->dims, b->rank);
     struct product x = {
-        .dtype = a->dtype, .packed = c->prepared, .a = a->data, .b = b->data, .c = y->data,
+        .dtype = a->dtype, .a = a->data, .b = b->data, .c = y->data,
         .m = s.m, .n = s.n, .k = s.k, .batch = 1,
         .a_row = s.k, .a_k = 1, .b_k = s.n, .b_n = 1, .epilogue = GEMM_EPILOGUE_NONE,
     };
-    x.kernel = x.packed ? x.packed->kernel : gemm_f32_pick();
+    product_bind(&x, c);
     int batch_a = a->rank > 2 ? a->rank - 2 : 0, batch_b = b->rank > 2 ? b->rank - 2 : 0;
     if (dims_product(b->dims, 0, batch_b) == 1) {
         x.m *= dims_product(a->dims, 0, batch_a);

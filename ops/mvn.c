@@ -9,13 +9,14 @@
 
 struct mvn_attrs {
     struct ints axes;
+    int64_t across_channels, normalize_variance; /* below opset 9, in place of axes */
 };
 
 /* Bit k: dim k is an axis. */
 static int axes_mask(const struct mvn_attrs *a, int rank, unsigned *mask, struct err *e)
 {
-    static const int64_t usual[] = {0, 2, 3};
-    struct ints axes = a->axes.v ? a->axes : (struct ints){usual, 3};
+    static const int64_t usual[] = {0, 2, 3, 1};
+    struct ints axes = a->axes.v ? a->axes : (struct ints){usual, a->across_channels ? 4 : 3};
     *mask = 0;
     for (int64_t i = 0; i < axes.n; i++) {
         int k, r = infer_axis(axes.v[i], rank, &k, e);
@@ -74,6 +75,8 @@ static int64_t run_start(const struct cells *s, const struct tensor *x, int64_t 
 /* Passes: the mean, the variance, the output. */
 static void cell_run(const struct call *c, const struct cells *s, int64_t i)
 {
+    const struct mvn_attrs *a = c->attrs;
+    bool mean_only = c->node->opset < 9 && !a->normalize_variance;
     const struct tensor *x = call_in(c, 0);
     struct tensor *y = call_out(c, 0);
     double v[CHUNK_ELEMS], sum[3] = {0, 0, 0}, n = (double)s->run * (double)s->runs;
@@ -95,7 +98,7 @@ static void cell_run(const struct call *c, const struct cells *s, int64_t i)
         if (pass == 0)
             mean = sum[0] / n;
         else
-            factor = 1 / (sqrt(sum[1] / n) + 1e-9);
+            factor = mean_only ? 1 : 1 / (sqrt(sum[1] / n) + 1e-9);
     }
 }
 
@@ -121,12 +124,14 @@ static int mvn_run(struct call *c, int64_t begin, int64_t end, int member, struc
 }
 
 static const struct attr mvn_attr_rows[] = {
-    {"axes", ATTR_INTS, offsetof(struct mvn_attrs, axes)},
+    {"axes", ATTR_INTS, offsetof(struct mvn_attrs, axes), .since = 9},
+    {"across_channels", ATTR_INT, offsetof(struct mvn_attrs, across_channels), .until = 8},
+    {"normalize_variance", ATTR_INT, offsetof(struct mvn_attrs, normalize_variance), .until = 8, .i = 1},
     {NULL},
 };
 
 const struct op op_meanvariancenormalization = {
-    .domain = "", .name = "MeanVarianceNormalization", .since = 9,
+    .domain = "", .name = "MeanVarianceNormalization", .since = 1,
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
     .attrs = mvn_attr_rows, .attrs_size = sizeof(struct mvn_attrs),
     .infer = mvn_infer, .tasks = mvn_tasks, .run = mvn_run,

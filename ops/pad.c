@@ -303,3 +303,25 @@ const struct op op_pad = {
     .tasks = pad_tasks,
     .run = pad_run,
 };
+
+static const struct attr ms_pad_attrs[] = {
+    {"mode", ATTR_STRING, offsetof(struct attrs_pad, mode), .s = "constant"},
+    {NULL},
+};
+
+const struct op op_ms_pad = {
+    .domain = "com.microsoft",
+    .name = "Pad",
+    .since = 1,
+    .in_min = 2,
+    .in_max = 3,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE,
+    .host_in = 2 | 4,
+    .attrs = ms_pad_attrs,
+    .attrs_size = sizeof(struct attrs_pad),
+    .infer = pad_infer,
+    .tasks = pad_tasks,
+    .run = pad_run,
+};

@@ -65,43 +65,21 @@ struct pool {
     double p;       /* LpPool */
 };
 
-/* The taps [from, to) of window o that lie inside the image, and where the first of all taps
- * lies. */
-struct reach {
-    int64_t first, from, to;
-};
-
-static struct reach reach_of(const struct window *w, int i, int64_t o)
-{
-    int64_t first = o * w->stride[i] - w->pad[i], d = w->dilation[i];
-    struct reach r = {first, first < 0 ? (-first + d - 1) / d : 0, w->kernel[i]};
-    int64_t most = first < w->in[i] ? (w->in[i] - first + d - 1) / d : 0;
-    r.to = r.to < most ? r.to : most;
-    return r;
-}
-
-/* Taps of window o inside the image with its pads on both sides. */
-static int64_t padded_taps(const struct window *w, int i, int64_t o)
-{
-    int64_t first = o * w->stride[i] - w->pad[i], d = w->dilation[i];
-    int64_t most = (w->in[i] + w->pad_end[i] - first + d - 1) / d;
-    return w->kernel[i] < most ? w->kernel[i] : most > 0 ? most : 0;
-}
-
 static void each_window(const struct pool *p,
                         void (*fn)(const struct pool *p, const void *x, void *y, int64_t *index,
-                                   const struct reach r[3], const int64_t at[3], int64_t base),
+                                   const struct window_reach r[3], const int64_t at[3],
+                                   int64_t base),
                         const void *x, char *y, size_t size, int64_t *index, int64_t base)
 {
     const struct window *w = &p->w;
-    struct reach r[3];
+    struct window_reach r[3];
     int64_t at[3];
     for (at[0] = 0; at[0] < w->out[0]; at[0]++) {
-        r[0] = reach_of(w, 0, at[0]);
+        r[0] = window_reach(w, 0, at[0]);
         for (at[1] = 0; at[1] < w->out[1]; at[1]++) {
-            r[1] = reach_of(w, 1, at[1]);
+            r[1] = window_reach(w, 1, at[1]);
             for (at[2] = 0; at[2] < w->out[2]; at[2]++, y += size) {
-                r[2] = reach_of(w, 2, at[2]);
+                r[2] = window_reach(w, 2, at[2]);
                 fn(p, x, y, index, r, at, base);
                 index += index != NULL;
             }
@@ -130,7 +108,7 @@ static int64_t column_place(const struct window *w, int64_t i)
 
 #define MAX_WINDOW(name, type, least)                                                              \
     static void name(const struct pool *p, const void *in, void *out, int64_t *index,              \
-                     const struct reach r[3], const int64_t at[3], int64_t base)                   \
+                     const struct window_reach r[3], const int64_t at[3], int64_t base)            \
     {                                                                                              \
         const struct window *w = &p->w;                                                            \
         const type *x = in;                                                                        \
@@ -168,8 +146,8 @@ static void row_reach(const struct window *w, int64_t k, int64_t *from, int64_t 
     {                                                                                              \
         type *y = out;                                                                             \
         for (int64_t row = 0; row < w->out[0] * w->out[1]; row++, y += w->out[2]) {                \
-            struct reach rz = reach_of(w, 0, row / w->out[1]);                                     \
-            struct reach ry = reach_of(w, 1, row % w->out[1]);                                     \
+            struct window_reach rz = window_reach(w, 0, row / w->out[1]);                          \
+            struct window_reach ry = window_reach(w, 1, row % w->out[1]);                          \
             for (int64_t i = 0; i < w->out[2]; i++)                                                \
                 y[i] = least;                                                                      \
             for (int64_t kz = rz.from; kz < rz.to; kz++) {                                         \
@@ -206,7 +184,7 @@ static plane_fn *pick_max_plane(enum dtype dtype)
 
 #define AVERAGE_WINDOW(name, type)                                                                 \
     static void name(const struct pool *p, const void *in, void *out, int64_t *index,              \
-                     const struct reach r[3], const int64_t at[3], int64_t base)                   \
+                     const struct window_reach r[3], const int64_t at[3], int64_t base)            \
     {                                                                                              \
         const struct window *w = &p->w;                                                            \
         const type *x = in;                                                                        \
@@ -215,7 +193,7 @@ static plane_fn *pick_max_plane(enum dtype dtype)
         EACH_TAP(w, r)                                                                             \
             sum += x[i];                                                                           \
         for (int k = 0; k < 3; k++)                                                                \
-            count *= p->count_pad ? padded_taps(w, k, at[k])                                       \
+            count *= p->count_pad ? window_padded_taps(w, k, at[k])                                \
                                   : r[k].to > r[k].from ? r[k].to - r[k].from : 0;                 \
         *(type *)out = count ? (type)(sum / (double)count) : 0;                                    \
     }
@@ -224,7 +202,7 @@ AVERAGE_WINDOW(average_f64, double)
 
 #define NORM_WINDOW(name, type)                                                                    \
     static void name(const struct pool *p, const void *in, void *out, int64_t *index,              \
-                     const struct reach r[3], const int64_t at[3], int64_t base)                   \
+                     const struct window_reach r[3], const int64_t at[3], int64_t base)            \
     {                                                                                              \
         const struct window *w = &p->w;                                                            \
         const type *x = in;                                                                        \
@@ -243,7 +221,7 @@ NORM_WINDOW(norm_f64, double)
 enum pool_kind { POOL_MAX, POOL_AVERAGE, POOL_NORM };
 
 typedef void window_fn(const struct pool *p, const void *x, void *y, int64_t *index,
-                       const struct reach r[3], const int64_t at[3], int64_t base);
+                       const struct window_reach r[3], const int64_t at[3], int64_t base);
 
 static window_fn *pick(enum pool_kind kind, enum dtype dtype)
 {

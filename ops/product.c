@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/product.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool widened(enum dtype t)
@@ -52,15 +53,15 @@ static int pack_one(struct prepare *p, const struct packed_b *to, const struct t
     return rc;
 }
 
-int product_pack(struct prepare *p, int i, bool transposed, struct err *e)
+static int pack(struct prepare *p, struct product_ready *own, bool transposed, struct err *e)
 {
-    const struct tensor *t = p->in[i] ? p->in[i]->data : NULL;
+    const struct tensor *t = p->in[1] ? p->in[1]->data : NULL;
     if (!t || t->rank < 2 || !(DTYPE_BIT(t->dtype) & (DT(F32) | DT_FLOAT16S)))
         return 0;
     struct packed_b *to = arena_alloc(p->arena, sizeof(*to), e);
     if (!to)
         return ERR_MEMORY;
-    to->kernel = gemm_f32_pick();
+    to->kernel = own->kernel;
     to->k = t->dims[t->rank - (transposed ? 1 : 2)];
     to->n = t->dims[t->rank - (transposed ? 2 : 1)];
     to->count = dims_product(t->dims, 0, t->rank - 2);
@@ -76,9 +77,63 @@ int product_pack(struct prepare *p, int i, bool transposed, struct err *e)
         if (rc < 0)
             return rc;
     }
-    p->packed(p, i);
-    p->prepared = to;
+    p->packed(p, 1);
+    own->packed = to;
     return 0;
+}
+
+/* ---- choosing a cut ----------------------------------------------------------------------------- */
+
+static struct tune_cost cost_of(const struct tune_ask *a, const int64_t *dims)
+{
+    const struct product_ready *own = a->own;
+    double b = (double)dims[0], m = (double)dims[1], n = (double)dims[2], k = (double)dims[3];
+    return (struct tune_cost){
+        .flops = 2 * b * m * n * k,
+        .bytes = 4 * b * (m * k + k * n + m * n),
+        .worth = gemm_f32_cuts_worth(own->kernel, (size_t)dims[1], (size_t)dims[2], (size_t)dims[3],
+                                     own->packed != NULL),
+    };
+}
+
+int product_prepare(struct prepare *p, bool transposed, const char *layout, const char *epilogue,
+                    const int64_t dims[TUNE_DIMS], struct err *e)
+{
+    struct product_ready *own = arena_alloc(p->arena, sizeof(*own), e);
+    if (!own)
+        return ERR_MEMORY;
+    own->kernel = gemm_f32_pick();
+    p->prepared = own;
+    int rc = pack(p, own, transposed, e);
+    if (rc < 0 || p->in[0]->type.dtype != DTYPE_F32)
+        return rc;
+    snprintf(own->layout, sizeof(own->layout), "%s-%s-%s", own->packed ? "packed" : "plain", layout,
+             own->kernel->name);
+    for (int i = 0; i < GEMM_CUTS; i++)
+        own->names[i] = gemm_f32_cuts[i].name;
+    own->ask = (struct tune_ask){
+        .op = p->node->op->name, .layout = own->layout, .epilogue = epilogue, .dtype = DTYPE_F32,
+        .letters = "bmnk", .n_dims = TUNE_DIMS, .n_names = GEMM_CUTS, .names = own->names, .cost = cost_of,
+        .own = own,
+    };
+    for (int i = 0; i < TUNE_DIMS; i++)
+        own->ask.dims[i] = sym_is_number(dims[i]) && dims[i] >= 0 ? dims[i] : TUNE_ANY;
+    own->site = prepare_tune(p, &own->ask);
+    return 0;
+}
+
+void product_bind(struct product *x, const struct call *c)
+{
+    const struct product_ready *own = c->prepared;
+    x->kernel = own ? own->kernel : gemm_f32_pick();
+    x->packed = own ? own->packed : NULL;
+    x->site = own ? own->site : NULL;
+}
+
+static struct gemm_tasks cut(const struct product *x)
+{
+    int choice = tune_choice(x->site, (const int64_t[]){x->batch, x->m, x->n, x->k});
+    return gemm_f32_cut(x->kernel, (size_t)x->m, (size_t)x->n, (size_t)x->k, (unsigned)choice);
 }
 
 /* ---- tasks -------------------------------------------------------------------------------------- */
@@ -95,7 +150,7 @@ static int64_t tasks_a_matrix(const struct product *x)
     if (x->m == 0 || x->n == 0)
         return 0;
     if (x->dtype == DTYPE_F32) {
-        struct gemm_tasks t = gemm_f32_tasks(x->kernel, (size_t)x->m, (size_t)x->n, (size_t)x->k);
+        struct gemm_tasks t = cut(x);
         return (int64_t)(t.m_count * t.n_count);
     }
     int64_t rows = rows_a_task(x);
@@ -152,7 +207,7 @@ static void run_f32(const struct product *x, int64_t batch, int64_t from, int64_
     batch_offsets(x, batch, &a, &b);
     struct gemm_f32 g = gemm_of(x, (const float *)x->a + a,
                                 x->packed ? packed_at(x, b) : (const float *)x->b + b, x->packed);
-    struct gemm_tasks t = gemm_f32_tasks(g.kernel, g.m, g.n, g.k);
+    struct gemm_tasks t = cut(x);
     g.c = (float *)x->c + batch * x->m * x->n;
     for (int64_t i = from; i < to; i++)
         gemm_f32_run(&g, &t, (size_t)i / t.n_count, (size_t)i % t.n_count, scratch);

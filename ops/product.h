@@ -10,12 +10,22 @@
 #include "kernels/gemm.h"
 #include "ops/common.h"
 
-/* B packed at load: `count` matrices of `size` floats each; NULL data: not packed. */
+/* B packed at load: `count` matrices of `size` floats each. */
 struct packed_b {
     const struct gemm_f32_kernel *kernel;
     float *data;
     int64_t k, n, count;
     size_t size;
+};
+
+/* What prepare leaves for a node's calls. */
+struct product_ready {
+    const struct gemm_f32_kernel *kernel;
+    const struct packed_b *packed; /* NULL: nothing was packed */
+    struct tune_site *site;        /* NULL: no choice but the heuristic's */
+    struct tune_ask ask;
+    const char *names[GEMM_CUTS];
+    char layout[32];
 };
 
 /* One call. Strides are in elements. Matrix i of the batch starts at the offsets that a_batch and b_batch
@@ -24,6 +34,7 @@ struct product {
     enum dtype dtype;
     const struct gemm_f32_kernel *kernel;
     const struct packed_b *packed; /* NULL: read b */
+    struct tune_site *site;        /* how to cut; NULL: by the heuristic */
     const void *a, *b;
     void *c;
     int64_t m, n, k, batch;
@@ -33,9 +44,13 @@ struct product {
     struct gemm_epilogue epilogue; /* f32, f16, bf16; vectors are f32; only where batch is 1 */
 };
 
-/* Pack constant input i of p (dims [..., K, N], or [N, K] if transposed) if its dtype is a float of at most
- * 32 bits and B is plain enough to gain; p->prepared then points to a struct packed_b. */
-int product_pack(struct prepare *p, int i, bool transposed, struct err *e) WARN_UNUSED;
+/* Prepare a node's product of inputs 0 and 1: pack a constant B (dims [..., K, N], or [N, K] if transposed)
+ * of floats of at most 32 bits, and ask the tuner how to cut f32 (`layout` and `epilogue` are words of its
+ * key). dims: batch, M, N, K, symbolic, SYM_UNKNOWN where not known. Sets p->prepared. */
+int product_prepare(struct prepare *p, bool transposed, const char *layout, const char *epilogue,
+                    const int64_t dims[TUNE_DIMS], struct err *e) WARN_UNUSED;
+/* Set the kernel, the packed B and the site of a call from c->prepared, which may be NULL. */
+void product_bind(struct product *x, const struct call *c);
 /* Tasks, scratch bytes a member, and the work. */
 int64_t product_tasks(const struct product *x);
 size_t product_scratch(const struct product *x);

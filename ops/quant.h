@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <math.h>
+
 /* The values of an integer type of at most 16 bits. */
 struct quant_range {
     float low, high;
@@ -20,4 +22,20 @@ static inline float quant_round(float v, float zero, struct quant_range r)
     v = (v + magic) - magic + zero;
     v = v > r.low ? v : r.low;
     return v < r.high ? v : r.high;
+}
+
+/* DynamicQuantizeLinear's rule: the range [low, high], which holds zero, as 256 steps. */
+struct quant_step {
+    float scale, zero;
+};
+static inline struct quant_step quant_step_of(float low, float high)
+{
+    struct quant_step s = {.scale = high == low ? 1 : (high - low) / 255};
+    /* A range of subnormal numbers may have no step of its own. */
+    if (!(s.scale > 0))
+        s.scale = 1;
+    float z = 0 - low / s.scale;
+    z = z > 0 ? z : 0;
+    s.zero = rintf(z < 255 ? z : 255);
+    return s;
 }

@@ -225,13 +225,16 @@ static struct quant_range range_of(enum dtype t)
     return ranges[t];
 }
 
-/* v / scale in the precision that the scale's type or the attribute gives. */
+/* v / scale in the precision that the scale's type or the attribute gives; onnxruntime's own
+ * operator divides in f32. */
 static void divide(const struct call *c, const struct quant *q, int64_t at, int64_t n, int step,
                    const float *scale, float *v)
 {
     const struct attrs_quantize *a = c->attrs;
     const struct tensor *x = call_in(c, 0);
-    enum dtype precision = a->precision ? (enum dtype)a->precision : q->scale->dtype;
+    enum dtype precision = a->precision         ? (enum dtype)a->precision
+                           : c->op->domain[0] ? DTYPE_F32
+                                              : q->scale->dtype;
     elems_to_f32(x->dtype, x->data, at, n, v);
     for (int64_t i = 0; i < n; i++)
         v[i] = v[i] / scale[step ? i : 0];
@@ -326,5 +329,25 @@ const struct op op_dequantizelinear = {
     .domain = "", .name = "DequantizeLinear", .since = 10,
     .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = dequantize_attr_rows, .attrs_size = sizeof(struct attrs_quantize),
+    .infer = dequantize_infer, .tasks = quantize_tasks, .run = dequantize_run,
+};
+
+/* onnxruntime's own: those of before block_size, for more types; one scale without an axis. */
+static const struct attr axis_attr_rows[] = {
+    {"axis", ATTR_INT, offsetof(struct attrs_quantize, axis), .i = 1},
+    {NULL},
+};
+
+const struct op op_ms_quantizelinear = {
+    .domain = "com.microsoft", .name = "QuantizeLinear", .since = 1,
+    .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE,
+    .attrs = axis_attr_rows, .attrs_size = sizeof(struct attrs_quantize),
+    .infer = quantize_infer, .tasks = quantize_tasks, .run = quantize_run,
+};
+
+const struct op op_ms_dequantizelinear = {
+    .domain = "com.microsoft", .name = "DequantizeLinear", .since = 1,
+    .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE,
+    .attrs = axis_attr_rows, .attrs_size = sizeof(struct attrs_quantize),
     .infer = dequantize_infer, .tasks = quantize_tasks, .run = dequantize_run,
 };

@@ -39,10 +39,11 @@ static int64_t count_syms(struct syms *s, int64_t start, int64_t limit, int64_t 
     return sym_max(s, sym_ceil_div(s, distance, delta > 0 ? delta : -delta), 0);
 }
 
-/* The three inputs as symbolic integers. */
+/* The three inputs as symbolic integers; a delta that is left out is 1. */
 static bool int_inputs(struct infer *c, int64_t v[3])
 {
-    for (int i = 0; i < 3; i++) {
+    v[2] = 1;
+    for (int i = 0; i < 3 && infer_has(c, i); i++) {
         int64_t n;
         const int64_t *elems = infer_elems(c, i, &n);
         if (!elems || n != 1)
@@ -78,11 +79,12 @@ static int range_infer(struct infer *c, struct err *e)
 {
     enum dtype dtype = infer_dtype(c, 0);
     int r = infer_dtypes(c, 0, DT_FLOATS | DT_SIGNED, e);
-    if (r || (r = infer_same_dtype(c, 0, 1, e)) || (r = infer_same_dtype(c, 0, 2, e)))
+    if (r || (r = infer_same_dtype(c, 0, 1, e)) ||
+        (infer_has(c, 2) && (r = infer_same_dtype(c, 0, 2, e))))
         return r;
-    const struct tensor *t[3];
+    const struct tensor *t[3] = {NULL};
     bool known = true;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3 && infer_has(c, i); i++) {
         t[i] = infer_data(c, i);
         known &= t[i] != NULL;
         if (t[i] && tensor_count(t[i]) != 1)
@@ -91,12 +93,13 @@ static int range_infer(struct infer *c, struct err *e)
     }
     if (dtype_is_int(dtype))
         return infer_ints(c, dtype, e);
+    double delta = t[2] ? tensor_float(t[2], 0) : 1;
     int64_t n = known ? count_floats(dtype, tensor_float(t[0], 0), tensor_float(t[1], 0),
-                                     tensor_float(t[2], 0))
+                                     delta)
                       : infer_fresh(c);
     if (known && n < 0)
         return err_set(e, ERR_MODEL, "no range from %g to %g by %g", tensor_float(t[0], 0),
-                       tensor_float(t[1], 0), tensor_float(t[2], 0));
+                       tensor_float(t[1], 0), delta);
     return infer_set(c, 0, dtype, 1, &n, e);
 }
 
@@ -118,12 +121,12 @@ static int range_run(struct call *c, int64_t begin, int64_t end, int member, str
             double f[CHUNK_ELEMS];
         } v;
         if (ints) {
-            uint64_t first = (uint64_t)tensor_int(start, 0), step = (uint64_t)tensor_int(delta, 0);
+            uint64_t first = (uint64_t)tensor_int(start, 0), step = delta ? (uint64_t)tensor_int(delta, 0) : 1;
             for (int64_t j = 0; j < n; j++)
                 v.i[j] = (int64_t)(first + (uint64_t)(i + j) * step);
             elems_from_i64(out->dtype, out->data, i, n, v.i);
         } else {
-            double first = tensor_float(start, 0), step = tensor_float(delta, 0);
+            double first = tensor_float(start, 0), step = delta ? tensor_float(delta, 0) : 1;
             for (int64_t j = 0; j < n; j++)
                 v.f[j] = first + (double)(i + j) * step;
             elems_from_f64(out->dtype, out->data, i, n, v.f);
@@ -145,5 +148,11 @@ const struct op op_range = {
     .domain = "", .name = "Range", .since = 11,
     .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 7,
     .attrs = range_attr_rows, .attrs_size = sizeof(struct range_attrs),
+    .infer = range_infer, .tasks = range_tasks, .run = range_run,
+};
+
+const struct op op_ms_range = {
+    .domain = "com.microsoft", .name = "Range", .since = 1,
+    .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE, .host_in = 7,
     .infer = range_infer, .tasks = range_tasks, .run = range_run,
 };

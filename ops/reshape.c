@@ -87,20 +87,14 @@ static int reshape_infer(struct infer *c, struct err *e)
     int in_rank = infer_rank(c, 0), hole;
     if (!infer_has(c, 1))
         return err_set(e, ERR_MODEL, "has no shape");
+    const int64_t *elems;
     int r = infer_dtypes(c, 1, DT(I64), e);
+    if (!r)
+        r = layout_shape(c, 1, &elems, &n, e);
     if (r)
         return r;
-    if (infer_rank(c, 1) > 1)
-        return err_set(e, ERR_MODEL, "the shape has rank %d, expected 1", infer_rank(c, 1));
-    const int64_t *elems = infer_elems(c, 1, &n);
-    if (!elems) {
-        n = infer_rank(c, 1) == 1 ? infer_dim(c, 1, 0) : SYM_UNKNOWN;
-        if (!sym_is_number(n))
-            return infer_unknown(c, 0, infer_dtype(c, 0), e);
-    }
-    if (n < 0 || n > TENSOR_RANK_MAX)
-        return err_set(e, ERR_MODEL, "a shape of %lld dims, at most %d are supported", (long long)n,
-                       TENSOR_RANK_MAX);
+    if (!sym_is_number(n))
+        return infer_unknown(c, 0, infer_dtype(c, 0), e);
     if (!elems) {
         for (int i = 0; i < n; i++)
             dims[i] = infer_fresh(c);

@@ -364,41 +364,42 @@ static int make_resize(const struct call *c, struct resize *z, struct err *e)
     return read_region(c, z, p.roi, axes, n, e);
 }
 
-/* Bytes of the tables and of each of the two buffers between passes. */
-static bool scratch_parts(const struct resize *z, size_t *tables, size_t *buffer)
+/* The tables of the axes, and two buffers for what lies between passes. */
+static bool lay_out(const struct call *c, struct resize *z, struct parts *p, char *buffers[2])
 {
     int64_t dims[TENSOR_RANK_MAX], count;
-    size_t size = dtype_size(z->compute), most = 0, n;
-    *tables = 0;
+    size_t most = 0, n;
     memcpy(dims, z->x->dims, sizeof dims);
+    *p = parts_shared(c);
     for (int i = z->rank; i >= 0; i--) {
         if (i < z->rank) {
-            const struct resample_axis *a = &z->axis[i];
+            struct resample_axis *a = &z->axis[i];
             dims[i] = a->out;
-            if (!size_mul((size_t)a->out, (size_t)a->taps, &n) || !size_mul(n, 16, &n) ||
-                !size_add(*tables, n, tables) || !size_align(*tables, MEM_ALIGN, tables))
+            if (!size_mul((size_t)a->out, (size_t)a->taps, &n))
                 return false;
+            a->index = parts_take(p, n, sizeof *a->index);
+            a->weight = parts_take(p, n, sizeof *a->weight);
         }
-        if (!dims_count(dims, z->rank, &count) || !size_mul((size_t)count, size, &n) ||
-            !size_align(n, MEM_ALIGN, &n))
+        if (!dims_count(dims, z->rank, &count))
             return false;
-        most = n > most ? n : most;
+        most = (size_t)count > most ? (size_t)count : most;
     }
-    *buffer = z->how.filter == RESAMPLE_NEAREST ? 0 : most;
-    return true;
+    if (z->how.filter == RESAMPLE_NEAREST)
+        most = 0;
+    for (int i = 0; i < 2; i++)
+        buffers[i] = parts_take(p, most, dtype_size(z->compute));
+    return p->bytes != SIZE_MAX;
 }
 
 static size_t resize_scratch(const struct call *c, size_t *per_member)
 {
     struct resize z;
-    size_t tables, buffer, all;
+    struct parts p;
+    char *buffers[2];
     *per_member = 0;
     if (make_resize(c, &z, NULL) || tensor_count(z.y) == 0)
         return 0;
-    if (!scratch_parts(&z, &tables, &buffer) || !size_mul(buffer, 2, &all) ||
-        !size_add(all, tables, &all))
-        return SIZE_MAX;
-    return all;
+    return lay_out(c, &z, &p, buffers) ? p.bytes : SIZE_MAX;
 }
 
 static int pass_task(void *arg, int64_t begin, int64_t end, int member, struct err *e)
@@ -446,7 +447,7 @@ static int step(struct resize *z, int64_t units, int64_t cost, task_fn *fn, stru
 
 /* The axes that change, from the last to the first, from buffer to buffer; the last pass writes the
  * output where that is of the computing type. */
-static int run_passes(struct resize *z, char *buffers, size_t buffer, struct err *e)
+static int run_passes(struct resize *z, char *const buffers[2], struct err *e)
 {
     bool convert = z->x->dtype != z->compute;
     int64_t dims[TENSOR_RANK_MAX];
@@ -460,7 +461,7 @@ static int run_passes(struct resize *z, char *buffers, size_t buffer, struct err
         return 0;
     }
     if (convert) {
-        z->to = buffers;
+        z->to = buffers[0];
         r = step(z, tensor_count(z->x), 1, load_task, e);
         z->from = z->to;
         turn = 1;
@@ -470,7 +471,7 @@ static int run_passes(struct resize *z, char *buffers, size_t buffer, struct err
         if (resample_same(&z->how, z->pass))
             continue;
         dims[i] = z->pass->out;
-        z->to = --left == 0 && !convert ? z->y->data : buffers + (turn ? buffer : 0);
+        z->to = --left == 0 && !convert ? z->y->data : buffers[turn];
         z->inner = dims_product(dims, i + 1, z->rank);
         r = step(z, dims_product(dims, 0, i + 1), z->inner * z->pass->taps, pass_task, e);
         z->from = z->to;
@@ -531,25 +532,17 @@ static int run_nearest(struct resize *z, struct err *e)
 static int resize_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
     struct resize z;
-    size_t tables, buffer;
+    struct parts p;
+    char *buffers[2];
     int r = make_resize(c, &z, e);
     if (r || tensor_count(z.y) == 0)
         return r;
     z.call = c;
-    if (!scratch_parts(&z, &tables, &buffer))
+    if (!lay_out(c, &z, &p, buffers))
         return err_set(e, ERR_LIMIT, "the tensor is too large");
-    char *p = c->scratch;
-    for (int i = 0; i < z.rank; i++) {
-        struct resample_axis *a = &z.axis[i];
-        size_t n = (size_t)(a->out * a->taps);
-        a->index = (int64_t *)p;
-        a->weight = (double *)(p + n * 8);
-        p += (n * 16 + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
-        resample_table(&z.how, a);
-    }
-    if (z.how.filter == RESAMPLE_NEAREST)
-        return run_nearest(&z, e);
-    return run_passes(&z, (char *)c->scratch + tables, buffer, e);
+    for (int i = 0; i < z.rank; i++)
+        resample_table(&z.how, &z.axis[i]);
+    return z.how.filter == RESAMPLE_NEAREST ? run_nearest(&z, e) : run_passes(&z, buffers, e);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------

@@ -2,13 +2,18 @@
 /* RNN, GRU, LSTM. One batch row in one direction is a task: it never sees the rows beside it.
  *
  * Products are f32 on kernels/gemm.h (f64 on plain loops); gates and states are double in between and
- * round to the tensor's type at the end. Formulas and gate orders (i | z r h | i o f c) are ONNX's. */
+ * round to the tensor's type at the end. Formulas and gate orders (i | z r h | i o f c) are ONNX's.
+ *
+ * DynamicQuantizeLSTM is LSTM with weights of bytes, stored transposed. What it multiplies them with, the
+ * inputs of a row and then each state, takes 256 steps between its least and largest number first, as in
+ * DynamicQuantizeLinear; the steps less their zero are integers, whose products f32 adds. */
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "kernels/gemm.h"
 #include "ops/common.h"
+#include "ops/quant.h"
 
 enum cell { CELL_RNN, CELL_GRU, CELL_LSTM };
 enum { FUNCTIONS_MAX = 6 };
@@ -41,6 +46,20 @@ static const struct attr lstm_attrs[] = {
     {"input_forget", ATTR_INT, offsetof(struct attrs_rnn, input_forget)},
     {0},
 };
+
+static const struct attr quantized_attrs[] = {
+    {"activations", ATTR_STRINGS, offsetof(struct attrs_rnn, activations)},
+    {"activation_alpha", ATTR_FLOATS, offsetof(struct attrs_rnn, alpha)},
+    {"activation_beta", ATTR_FLOATS, offsetof(struct attrs_rnn, beta)},
+    {"clip", ATTR_FLOAT, offsetof(struct attrs_rnn, clip), .f = INFINITY},
+    {"direction", ATTR_STRING, offsetof(struct attrs_rnn, direction), .s = "forward"},
+    {"hidden_size", ATTR_INT, offsetof(struct attrs_rnn, hidden_size), .i = ATTR_ABSENT},
+    {"input_forget", ATTR_INT, offsetof(struct attrs_rnn, input_forget)},
+    {0},
+};
+
+/* The further inputs of DynamicQuantizeLSTM. */
+enum { IN_W_SCALE = 8, IN_W_ZERO, IN_R_SCALE, IN_R_ZERO };
 
 /* ---- activations --------------------------------------------------------------------------------- */
 
@@ -96,7 +115,12 @@ static bool same_word(struct str s, const char *word)
 
 static enum cell cell_of(const struct op *op)
 {
-    return op->name[0] == 'L' ? CELL_LSTM : op->name[0] == 'G' ? CELL_GRU : CELL_RNN;
+    return op->name[0] == 'G' ? CELL_GRU : op->name[0] == 'R' ? CELL_RNN : CELL_LSTM;
+}
+
+static bool quantized(const struct op *op)
+{
+    return op->name[0] == 'D';
 }
 
 static const int gates_of[] = {[CELL_RNN] = 1, [CELL_GRU] = 3, [CELL_LSTM] = 4};
@@ -147,15 +171,46 @@ static int expect(struct infer *c, int i, int rank, const int64_t *dims, const c
     return 0;
 }
 
+static int check_dtypes(struct infer *c, struct err *e)
+{
+    bool bytes = quantized(c->node->op);
+    int rc = infer_dtypes(c, 0, bytes ? DT(F32) : DT(F32) | DT(F16) | DT(F64) | DT(BF16), e);
+    for (int i = 1; i < c->n_in && rc == 0; i++) {
+        if (!infer_has(c, i))
+            continue;
+        if (i == 4)
+            rc = infer_dtypes(c, 4, DT(I32), e);
+        else if (bytes && (i < 3 || i == IN_W_ZERO || i == IN_R_ZERO))
+            rc = i < 3 ? infer_dtypes(c, i, DT(U8) | DT(I8), e)
+                       : infer_same_dtype(c, i == IN_W_ZERO ? 1 : 2, i, e);
+        else
+            rc = infer_same_dtype(c, 0, i, e);
+    }
+    return rc;
+}
+
+/* A scale or zero point is a number a direction, or a gate's of each. */
+static int check_scales(struct infer *c, int64_t dirs, int64_t gates, struct err *e)
+{
+    for (int i = IN_W_SCALE; i <= IN_R_ZERO; i++) {
+        int rank = infer_rank(c, i);
+        if (!infer_has(c, i))
+            return err_set(e, ERR_MODEL, "input %d is missing", i);
+        if (rank > 2 || rank == 0 || (rank > 0 && sym_differ(c->syms, infer_dim(c, i, 0), dirs)) ||
+            (rank == 2 && sym_differ(c->syms, infer_dim(c, i, 1), gates)))
+            return err_set(e, ERR_MODEL, "input %d is neither [directions] nor [directions, gates]",
+                           i);
+    }
+    return 0;
+}
+
 static int rnn_infer(struct infer *c, struct err *e)
 {
     const struct attrs_rnn *at = c->attrs;
     enum cell cell = cell_of(c->node->op);
+    bool bytes = quantized(c->node->op);
     struct function functions_of[FUNCTIONS_MAX];
-    int rc = infer_dtypes(c, 0, DT(F32) | DT(F16) | DT(F64) | DT(BF16), e);
-    for (int i = 1; i < c->n_in && rc == 0; i++)
-        if (infer_has(c, i))
-            rc = i == 4 ? infer_dtypes(c, 4, DT(I32), e) : infer_same_dtype(c, 0, i, e);
+    int rc = check_dtypes(c, e);
     if (rc == 0 && !same_word(at->direction, "forward") && !same_word(at->direction, "reverse") &&
         directions(at) == 1)
         rc = err_set(e, ERR_MODEL, "direction is not forward, reverse or bidirectional");
@@ -172,11 +227,12 @@ static int rnn_infer(struct infer *c, struct err *e)
             rc = infer_unknown(c, o, infer_dtype(c, 0), e);
         return rc;
     }
-    int64_t n = directions(at), g = gates_of[cell], h = infer_dim(c, 2, 2), seq = infer_dim(c, 0, 1 - b);
+    int64_t n = directions(at), g = gates_of[cell], h = infer_dim(c, 2, bytes ? 1 : 2), seq = infer_dim(c, 0, 1 - b);
     int64_t batch = infer_dim(c, 0, b), gh = sym_mul(c->syms, h, g);
     if (at->hidden_size != ATTR_ABSENT && sym_differ(c->syms, h, at->hidden_size))
         return err_set(e, ERR_MODEL, "hidden_size is %lld, R does not fit", (long long)at->hidden_size);
-    int64_t w[] = {n, gh, infer_dim(c, 0, 2)}, r[] = {n, gh, h}, bias[] = {n, sym_mul(c->syms, gh, 2)};
+    int64_t in = infer_dim(c, 0, 2), w[] = {n, bytes ? in : gh, bytes ? gh : in};
+    int64_t r[] = {n, bytes ? h : gh, bytes ? gh : h}, bias[] = {n, sym_mul(c->syms, gh, 2)};
     int64_t p[] = {n, sym_mul(c->syms, h, 3)}, lens[] = {batch};
     int64_t state[3] = {at->layout ? batch : n, at->layout ? n : batch, h};
     rc = expect(c, 1, 3, w, "W", e);
@@ -186,6 +242,8 @@ static int rnn_infer(struct infer *c, struct err *e)
     rc = rc < 0 ? rc : expect(c, 5, 3, state, "initial_h", e);
     rc = rc < 0 ? rc : expect(c, 6, 3, state, "initial_c", e);
     rc = rc < 0 ? rc : expect(c, 7, 2, p, "P", e);
+    if (rc == 0 && bytes)
+        rc = check_scales(c, n, gh, e);
     int64_t y[4] = {seq, n, batch, h};
     if (at->layout) {
         y[0] = batch;
@@ -203,7 +261,8 @@ static int rnn_infer(struct infer *c, struct err *e)
 struct shape {
     enum cell cell;
     int64_t seq, batch, input, hidden, n_dirs, gates;
-    bool wide; /* f64 products */
+    bool wide;  /* f64 products */
+    bool bytes; /* quantised */
     enum dtype dtype;
     const struct gemm_f32_kernel *kernel;
     size_t pack_w, pack_r; /* floats, one direction */
@@ -214,7 +273,9 @@ static struct shape shape_of(const struct call *c)
     const struct attrs_rnn *at = c->attrs;
     const struct tensor *x = call_in(c, 0), *r = call_in(c, 2);
     struct shape s = {.cell = cell_of(c->op), .n_dirs = directions(at), .hidden = r->dims[2],
-                      .input = x->dims[2], .dtype = x->dtype, .wide = x->dtype == DTYPE_F64};
+                      .bytes = quantized(c->op), .input = x->dims[2], .dtype = x->dtype, .wide = x->dtype == DTYPE_F64};
+    if (s.bytes)
+        s.hidden = r->dims[1];
     s.seq = x->dims[at->layout ? 1 : 0];
     s.batch = x->dims[at->layout ? 0 : 1];
     s.gates = gates_of[s.cell] * s.hidden;
@@ -294,6 +355,39 @@ static double apply(const struct row *r, int which, double x)
     return f->fn(clip(x, at->clip), f->alpha, f->beta);
 }
 
+/* n floats become their steps, less the zero; the scale. */
+static float quantize(float *x, int64_t n)
+{
+    const struct quant_range bytes = {0, 255};
+    float low = 0, high = 0;
+    for (int64_t i = 0; i < n; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+    }
+    struct quant_step step = quant_step_of(low, high);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = quant_round(x[i] / step.scale, step.zero, bytes) - step.zero;
+    return step.scale;
+}
+
+/* Element i of a direction's scales or zero points, of which there are one or `gates` each. */
+static float side_at(const struct call *c, int input, int dir, int64_t i)
+{
+    const struct tensor *t = call_in(c, input);
+    return (float)tensor_float(t, t->rank == 2 ? dir * t->dims[1] + i : dir);
+}
+
+/* m rows of sums times the scales of their two factors. */
+static void rescale(const struct row *r, int input, int64_t m, float scale, float *sums)
+{
+    const struct tensor *t = call_in(r->j->call, input);
+    int64_t gates = r->j->shape.gates, step = t->rank == 2;
+    const float *scales = (const float *)t->data + (step ? r->dir * gates : r->dir);
+    for (int64_t k = 0; k < m; k++, sums += gates)
+        for (int64_t i = 0; i < gates; i++)
+            sums[i] *= scale * scales[i * step];
+}
+
 /* out (double) = r->narrow (m x k floats) times the transposed weight (gates x k) of this direction. */
 static void product_f32(const struct row *r, bool recurrent, int64_t m, double *out)
 {
@@ -307,8 +401,11 @@ static void product_f32(const struct row *r, bool recurrent, int64_t m, double *
                                         : r->j->packed_w + (size_t)r->dir * s->pack_w,
                          .b_packed = true, .epilogue = GEMM_EPILOGUE_NONE};
     struct gemm_tasks t = gemm_f32_tasks(g.kernel, g.m, g.n, g.k);
+    float scale = s->bytes ? quantize((float *)r->narrow, m * (int64_t)k) : 1;
     for (size_t i = 0; i < t.m_count * t.n_count; i++)
         gemm_f32_run(&g, &t, i / t.n_count, i % t.n_count, r->scratch);
+    if (s->bytes)
+        rescale(r, recurrent ? IN_R_SCALE : IN_W_SCALE, m, scale, result);
     for (int64_t i = m * s->gates - 1; i >= 0; i--)
         out[i] = result[i];
 }
@@ -497,6 +594,24 @@ static int run_rows(void *arg, int64_t begin, int64_t end, int member, struct er
     return rc;
 }
 
+/* Weights of bytes, less their zero points, of all directions as packed B: W is [dirs, k, gates]. */
+static void pack_bytes(struct job *j, int input, size_t size, float *out, float *wide)
+{
+    const struct tensor *w = call_in(j->call, input);
+    const struct shape *s = &j->shape;
+    int64_t k = w->dims[1];
+    for (int d = 0; d < s->n_dirs; d++) {
+        elems_to_f32(w->dtype, w->data, d * s->gates * k, s->gates * k, wide);
+        for (int64_t i = 0; i < s->gates; i++) {
+            float zero = side_at(j->call, input == 1 ? IN_W_ZERO : IN_R_ZERO, d, i);
+            for (int64_t p = 0; p < k && zero != 0; p++)
+                wide[p * s->gates + i] -= zero;
+        }
+        gemm_f32_pack_b(s->kernel, wide, (size_t)s->gates, 1, (size_t)k, (size_t)s->gates, 0,
+                        gemm_f32_panels(s->kernel, (size_t)s->gates), out + (size_t)d * size);
+    }
+}
+
 /* Weights of all directions as packed B: W is [dirs, gates, k], so B is its transpose. */
 static void pack(struct job *j, int input, size_t size, float *out, float *wide)
 {
@@ -520,19 +635,21 @@ static int rnn_run(struct call *c, int64_t begin, int64_t end, int member, struc
         j.packed_w = c->scratch;
         j.packed_r = j.packed_w + j.shape.pack_w * (size_t)j.shape.n_dirs;
         float *wide = j.packed_r + j.shape.pack_r * (size_t)j.shape.n_dirs;
-        pack(&j, 1, j.shape.pack_w, j.packed_w, wide);
-        pack(&j, 2, j.shape.pack_r, j.packed_r, wide);
+        (j.shape.bytes ? pack_bytes : pack)(&j, 1, j.shape.pack_w, j.packed_w, wide);
+        (j.shape.bytes ? pack_bytes : pack)(&j, 2, j.shape.pack_r, j.packed_r, wide);
     }
     return call_tasks(c, rnn_tasks(&j.shape), run_rows, &j, e);
 }
 
-#define RNN_ROW(row_name, n_in, n_out, table)                                                         \
+#define RNN_ROW(row_domain, row_name, n_in, n_out, table)                                             \
     {                                                                                                 \
-        .domain = "", .name = row_name, .since = 1, .in_min = 3, .in_max = n_in, .out_min = 0,        \
+        .domain = row_domain, .name = row_name, .since = 1, .in_min = 3, .in_max = n_in, .out_min = 0,        \
         .out_max = n_out, .flags = OP_PURE | OP_LEADER, .attrs = table,                               \
         .attrs_size = sizeof(struct attrs_rnn), .infer = rnn_infer, .scratch = rnn_scratch,           \
         .run = rnn_run,                                                                               \
     }
-const struct op op_rnn = RNN_ROW("RNN", 6, 2, rnn_attrs);
-const struct op op_gru = RNN_ROW("GRU", 6, 2, gru_attrs);
-const struct op op_lstm = RNN_ROW("LSTM", 8, 3, lstm_attrs);
+const struct op op_rnn = RNN_ROW("", "RNN", 6, 2, rnn_attrs);
+const struct op op_gru = RNN_ROW("", "GRU", 6, 2, gru_attrs);
+const struct op op_lstm = RNN_ROW("", "LSTM", 8, 3, lstm_attrs);
+const struct op op_ms_dynamicquantizelstm =
+    RNN_ROW("com.microsoft", "DynamicQuantizeLSTM", 12, 3, quantized_attrs);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RotaryEmbedding: the first numbers of every head are pairs, each turned by an angle of its token. */
+/* RotaryEmbedding: the first numbers of every head are pairs, each turned by an angle of its token.
+ */
+#include "ops/rotary.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -15,7 +18,7 @@ static const struct attr rotary_attrs[] = {
     {0},
 };
 
-/* ---- inference -------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 /* batch, tokens and head size of input X, whose rank is known. */
 static int read_dims(struct infer *c, int64_t *batch, int64_t *tokens, int64_t *size, struct err *e)
@@ -38,15 +41,18 @@ static int read_dims(struct infer *c, int64_t *batch, int64_t *tokens, int64_t *
 }
 
 /* A cache is [positions, half] with position_ids, [batch, tokens, half] without. */
-static int check_cache(struct infer *c, int i, int64_t batch, int64_t tokens, int64_t half, struct err *e)
+static int check_cache(struct infer *c, int i, int64_t batch, int64_t tokens, int64_t half,
+                       struct err *e)
 {
     int rank = infer_has(c, IN_POSITIONS) ? 2 : 3;
     if (infer_rank(c, i) < 0)
         return 0;
     if (infer_rank(c, i) != rank)
-        return err_set(e, ERR_MODEL, "input %d has rank %d, expected %d", i, infer_rank(c, i), rank);
+        return err_set(e, ERR_MODEL, "input %d has rank %d, expected %d", i, infer_rank(c, i),
+                       rank);
     if (sym_differ(c->syms, infer_dim(c, i, rank - 1), half))
-        return err_set(e, ERR_MODEL, "input %d does not have half as many columns as numbers turn", i);
+        return err_set(e, ERR_MODEL, "input %d does not have half as many columns as numbers turn",
+                       i);
     if (rank == 3 && (sym_differ(c->syms, infer_dim(c, i, 0), batch) ||
                       sym_differ(c->syms, infer_dim(c, i, 1), tokens)))
         return err_set(e, ERR_MODEL, "input %d does not have the input's batch and tokens", i);
@@ -88,8 +94,10 @@ static int rotary_infer(struct infer *c, struct err *e)
         return rc;
     if (turned == 0)
         turned = size;
-    if (sym_is_number(turned) && (turned < 0 || turned % 2 != 0 || (sym_is_number(size) && turned > size)))
-        return err_set(e, ERR_MODEL, "%lld numbers of a head cannot be turned in pairs", (long long)turned);
+    if (sym_is_number(turned) &&
+        (turned < 0 || turned % 2 != 0 || (sym_is_number(size) && turned > size)))
+        return err_set(e, ERR_MODEL, "%lld numbers of a head cannot be turned in pairs",
+                       (long long)turned);
     for (int i = IN_COS; i <= IN_SIN && rc == 0; i++)
         rc = check_cache(c, i, batch, tokens, sym_floor_div(c->syms, turned, 2), e);
     if (rc == 0 && infer_has(c, IN_POSITIONS))
@@ -99,40 +107,36 @@ static int rotary_infer(struct infer *c, struct err *e)
     return infer_like(c, 0, IN_X, infer_dtype(c, IN_X), e);
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
-struct heads {
-    int64_t rows, heads, tokens, size, turned;
-    bool flat; /* tokens before heads */
-};
-
-static struct heads heads_of(const struct call *c)
+void rotary_shape(struct rotary *r, int64_t heads)
 {
-    const struct attrs_rotary *at = c->attrs;
-    const struct tensor *x = call_in(c, IN_X);
-    struct heads h = {.flat = x->rank == 3};
-    h.heads = h.flat ? at->num_heads : x->dims[1];
-    h.tokens = x->dims[x->rank - 2];
-    h.size = h.flat ? x->dims[2] / at->num_heads : x->dims[3];
-    h.turned = at->rotary_embedding_dim ? at->rotary_embedding_dim : h.size;
-    h.rows = x->dims[0] * h.heads * h.tokens;
-    return h;
+    const struct tensor *x = r->x;
+    r->flat = x->rank == 3;
+    r->heads = r->flat ? heads : x->dims[1];
+    r->tokens = x->dims[x->rank - 2];
+    r->size = r->flat ? x->dims[2] / heads : x->dims[3];
+    r->rows = x->dims[0] * r->heads * r->tokens;
 }
 
-static int64_t rotary_tasks(const struct call *c)
+int64_t rotary_tasks(const struct rotary *r)
 {
-    struct heads h = heads_of(c);
-    return tasks_for(h.rows, h.size * 2);
+    return tasks_for(r->rows, r->size * 2);
 }
 
-static size_t rotary_scratch(const struct call *c, size_t *per_member)
+size_t rotary_room_bytes(const struct rotary *r)
 {
-    struct heads h = heads_of(c);
-    *per_member = call_in(c, IN_X)->dtype == DTYPE_F32 ? 0 : 3 * (size_t)h.size * sizeof(float);
-    return 0;
+    return 3 * (size_t)r->size * sizeof(float);
 }
 
-static void turn(const float *x, const float *cosine, const float *sine, int64_t half, bool interleaved, float *y)
+int64_t rotary_token(const struct rotary *r, int64_t row)
+{
+    int64_t token = r->flat ? row / r->heads % r->tokens : row % r->tokens;
+    return row / (r->heads * r->tokens) * r->tokens + token;
+}
+
+void rotary_turn(const float *x, const float *cosine, const float *sine, int64_t half,
+                 bool interleaved, float *y)
 {
     int64_t step = interleaved ? 2 : 1, other = interleaved ? 1 : half;
     for (int64_t i = 0; i < half; i++) {
@@ -143,8 +147,8 @@ static void turn(const float *x, const float *cosine, const float *sine, int64_t
 }
 
 /* The same in double. */
-static void turn_f64(const double *x, const double *cosine, const double *sine, int64_t half, bool interleaved,
-                     double *y)
+static void turn_f64(const double *x, const double *cosine, const double *sine, int64_t half,
+                     bool interleaved, double *y)
 {
     int64_t step = interleaved ? 2 : 1, other = interleaved ? 1 : half;
     for (int64_t i = 0; i < half; i++) {
@@ -154,55 +158,73 @@ static void turn_f64(const double *x, const double *cosine, const double *sine, 
     }
 }
 
-/* The row of the caches for a row of X. */
-static int cache_row(const struct call *c, const struct heads *h, int64_t row, int64_t *out, struct err *e)
+void rotary_row(const struct rotary *r, int64_t row, const struct tensor *cosine,
+                const struct tensor *sine, int64_t angle, float *room)
 {
-    const struct tensor *ids = call_in(c, IN_POSITIONS);
-    int64_t token = h->flat ? row / h->heads % h->tokens : row % h->tokens;
-    int64_t at = row / (h->heads * h->tokens) * h->tokens + token;
-    *out = at;
-    return ids ? norm_index(((const int64_t *)ids->data)[at], call_in(c, IN_COS)->dims[0], "position", out, e)
-               : 0;
+    const struct tensor *x = r->x;
+    int64_t half = r->turned / 2, first = row * r->size;
+    size_t rest = (size_t)(r->size - r->turned) * dtype_size(x->dtype);
+    if (x->data != r->y->data && rest)
+        memcpy(tensor_at(r->y, first + r->turned), tensor_at(x, first + r->turned), rest);
+    if (x->dtype == DTYPE_F64) {
+        turn_f64((const double *)x->data + first, (const double *)cosine->data + angle,
+                 (const double *)sine->data + angle, half, r->interleaved,
+                 (double *)r->y->data + first);
+        return;
+    }
+    if (x->dtype == DTYPE_F32 && cosine->dtype == DTYPE_F32) {
+        rotary_turn((const float *)x->data + first, (const float *)cosine->data + angle,
+                    (const float *)sine->data + angle, half, r->interleaved,
+                    (float *)r->y->data + first);
+        return;
+    }
+    float *turned = room + r->size, *angles = turned + r->size;
+    elems_to_f32(x->dtype, x->data, first, r->turned, room);
+    elems_to_f32(cosine->dtype, cosine->data, angle, half, angles);
+    elems_to_f32(sine->dtype, sine->data, angle, half, angles + half);
+    rotary_turn(room, angles, angles + half, half, r->interleaved, turned);
+    elems_from_f32(x->dtype, r->y->data, first, r->turned, turned);
 }
 
-static void turn_row(const struct call *c, const struct heads *h, int64_t row, int64_t angle, float *room)
+/* ---- the node -------------------------------------------------------------------------------- */
+
+static struct rotary node_rotary(const struct call *c)
 {
     const struct attrs_rotary *at = c->attrs;
-    const struct tensor *x = call_in(c, IN_X), *cosine = call_in(c, IN_COS), *sine = call_in(c, IN_SIN);
-    struct tensor *y = call_out(c, 0);
-    int64_t half = h->turned / 2, first = row * h->size;
-    size_t rest = (size_t)(h->size - h->turned) * dtype_size(x->dtype);
-    bool pairs = at->interleaved != 0;
-    if (x->data != y->data && rest)
-        memcpy(tensor_at(y, first + h->turned), tensor_at(x, first + h->turned), rest);
-    if (x->dtype == DTYPE_F32) {
-        turn((const float *)x->data + first, (const float *)cosine->data + angle * half,
-             (const float *)sine->data + angle * half, half, pairs, (float *)y->data + first);
-        return;
-    }
-    if (x->dtype == DTYPE_F64) {
-        turn_f64((const double *)x->data + first, (const double *)cosine->data + angle * half,
-                 (const double *)sine->data + angle * half, half, pairs, (double *)y->data + first);
-        return;
-    }
-    float *turned = room + h->size, *angles = turned + h->size;
-    elems_to_f32(x->dtype, x->data, first, h->turned, room);
-    elems_to_f32(x->dtype, cosine->data, angle * half, half, angles);
-    elems_to_f32(x->dtype, sine->data, angle * half, half, angles + half);
-    turn(room, angles, angles + half, half, pairs, turned);
-    elems_from_f32(x->dtype, y->data, first, h->turned, turned);
+    struct rotary r = {
+        .x = call_in(c, IN_X), .y = call_out(c, 0), .interleaved = at->interleaved != 0};
+    rotary_shape(&r, at->num_heads);
+    r.turned = at->rotary_embedding_dim ? at->rotary_embedding_dim : r.size;
+    return r;
 }
 
-static int rotary_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+static int64_t node_tasks(const struct call *c)
 {
-    struct heads h = heads_of(c);
-    struct span s = span_of(begin, end, rotary_tasks(c), h.rows);
+    struct rotary r = node_rotary(c);
+    return rotary_tasks(&r);
+}
+
+static size_t node_scratch(const struct call *c, size_t *per_member)
+{
+    struct rotary r = node_rotary(c);
+    *per_member = rotary_room_bytes(&r);
+    return 0;
+}
+
+static int node_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+{
+    const struct tensor *ids = call_in(c, IN_POSITIONS), *cosine = call_in(c, IN_COS),
+                        *sine = call_in(c, IN_SIN);
+    struct rotary r = node_rotary(c);
+    struct span s = span_of(begin, end, rotary_tasks(&r), r.rows);
     for (int64_t row = s.first; row < s.last; row++) {
-        int64_t angle;
-        int rc = cache_row(c, &h, row, &angle, e);
+        int64_t at = rotary_token(&r, row);
+        int rc =
+            ids ? norm_index(((const int64_t *)ids->data)[at], cosine->dims[0], "position", &at, e)
+                : 0;
         if (rc < 0)
             return rc;
-        turn_row(c, &h, row, angle, call_member_scratch(c, member));
+        rotary_row(&r, row, cosine, sine, at * (r.turned / 2), call_member_scratch(c, member));
     }
     return 0;
 }
@@ -212,5 +234,5 @@ const struct op op_rotaryembedding = {
     .in_min = 3, .in_max = 4, .out_min = 1, .out_max = 1,
     .flags = OP_PURE | OP_INPLACE0,
     .attrs = rotary_attrs, .attrs_size = sizeof(struct attrs_rotary),
-    .infer = rotary_infer, .scratch = rotary_scratch, .tasks = rotary_tasks, .run = rotary_run,
+    .infer = rotary_infer, .scratch = node_scratch, .tasks = node_tasks, .run = node_run,
 };

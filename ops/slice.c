@@ -229,3 +229,20 @@ const struct op op_slice = {
     .tasks = slice_tasks,
     .run = slice_run,
 };
+
+/* Slice as an experiment, before it had inputs itself. */
+const struct op op_dynamicslice = {
+    .domain = "",
+    .name = "DynamicSlice",
+    .since = 1,
+    .until = 9,
+    .in_min = 3,
+    .in_max = 4,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_PURE | OP_EXACT,
+    .host_in = 2 | 4 | 8,
+    .infer = slice_infer,
+    .tasks = slice_tasks,
+    .run = slice_run,
+};

@@ -6,8 +6,8 @@
  *   SpaceToDepth      the way back
  */
 #include "graph/attrs.h"
-#include "kernels/transpose.h"
 #include "ops/layout.h"
+#include "ops/turn.h"
 
 static int check_attrs(const struct attrs_depth_to_space *a, bool *crd, struct err *e)
 {
@@ -82,21 +82,12 @@ static int make_transpose(const struct call *c, struct transpose *t, struct err 
 
 static int64_t space_tasks(const struct call *c)
 {
-    struct transpose t;
-    return make_transpose(c, &t, NULL) == 0 ? (int64_t)t.tasks : 1;
+    return turn_tasks(c, make_transpose);
 }
 
 static int space_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
-    struct transpose t;
-    int r = make_transpose(c, &t, e);
-    if (r)
-        return r;
-    if (end > (int64_t)t.tasks)
-        end = (int64_t)t.tasks;
-    if (begin < end)
-        transpose_run(&t, call_in(c, 0)->data, call_out(c, 0)->data, (size_t)begin, (size_t)end);
-    return 0;
+    return turn_run(c, make_transpose, begin, end, e);
 }
 
 static const struct attr to_space_attrs[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transpose, on kernels/transpose.h. */
 #include "graph/attrs.h"
-#include "kernels/transpose.h"
 #include "ops/layout.h"
+#include "ops/turn.h"
 
 /* perm as numbers, reversed where absent. */
 static int read_perm(const struct attrs_transpose *a, int rank, int64_t *perm, struct err *e)
@@ -68,21 +68,12 @@ static int make_transpose(const struct call *c, struct transpose *t, struct err 
 
 static int64_t transpose_tasks(const struct call *c)
 {
-    struct transpose t;
-    return make_transpose(c, &t, NULL) == 0 ? (int64_t)t.tasks : 1;
+    return turn_tasks(c, make_transpose);
 }
 
 static int transpose_call(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
-    struct transpose t;
-    int r = make_transpose(c, &t, e);
-    if (r)
-        return r;
-    if (end > (int64_t)t.tasks)
-        end = (int64_t)t.tasks;
-    if (begin < end)
-        transpose_run(&t, call_in(c, 0)->data, call_out(c, 0)->data, (size_t)begin, (size_t)end);
-    return 0;
+    return turn_run(c, make_transpose, begin, end, e);
 }
 
 static const struct attr transpose_attrs[] = {

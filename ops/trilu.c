@@ -79,3 +79,11 @@ const struct op op_trilu = {
     .attrs = trilu_attr_rows, .attrs_size = sizeof(struct trilu_attrs),
     .infer = trilu_infer, .tasks = trilu_tasks, .run = trilu_run,
 };
+
+const struct op op_ms_trilu = {
+    .domain = "com.microsoft", .name = "Trilu", .since = 1,
+    .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
+    .host_in = 2,
+    .attrs = trilu_attr_rows, .attrs_size = sizeof(struct trilu_attrs),
+    .infer = trilu_infer, .tasks = trilu_tasks, .run = trilu_run,
+};

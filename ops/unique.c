@@ -129,6 +129,12 @@ static void group_by_place(const struct slices *s, struct groups *g, int64_t *ro
     }
 }
 
+/* Output o of com.microsoft's Unique, which has no list of first slices. */
+static int output_of(const struct call *c, int o)
+{
+    return c->op->domain[0] && o > 1 ? o - 1 : o;
+}
+
 static int write_outputs(struct call *c, const struct slices *s, const struct groups *g, int axis,
                          struct err *e)
 {
@@ -146,18 +152,18 @@ static int write_outputs(struct call *c, const struct slices *s, const struct gr
         for (int64_t i = 0; i < g->count; i++)
             move_bytes((char *)y->data + (size_t)(o * g->count + i) * run,
                        (const char *)x->data + (size_t)(o * s->n + g->first[i]) * run, run);
-    for (int k = 1; k < 4 && !r; k++) {
+    for (int k = c->op->domain[0] ? 2 : 1; k < 4 && !r; k++) {
         int64_t n = k == 2 ? s->n : g->count;
-        r = call_output(c, k, DTYPE_I64, 1, &n, e);
-        if (!r && call_out(c, k) && n)
-            memcpy(call_out(c, k)->data, lists[k], (size_t)n * sizeof n);
+        int o = output_of(c, k);
+        r = call_output(c, o, DTYPE_I64, 1, &n, e);
+        if (!r && call_out(c, o) && n)
+            memcpy(call_out(c, o)->data, lists[k], (size_t)n * sizeof n);
     }
     return r;
 }
 
-static int unique_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+static int run_with(struct call *c, const struct unique_attrs *a, struct err *e)
 {
-    const struct unique_attrs *a = c->attrs;
     const struct tensor *x = call_in(c, 0);
     int axis = a->axis == ATTR_ABSENT ? -1 : (int)(a->axis < 0 ? a->axis + x->rank : a->axis);
     int64_t count = tensor_count(x);
@@ -194,6 +200,11 @@ done:
     return r;
 }
 
+static int unique_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+{
+    return run_with(c, c->attrs, e);
+}
+
 static const struct attr unique_attr_rows[] = {
     {"axis", ATTR_INT, offsetof(struct unique_attrs, axis), .i = ATTR_ABSENT},
     {"sorted", ATTR_INT, offsetof(struct unique_attrs, sorted), .i = 1},
@@ -213,4 +224,42 @@ const struct op op_unique = {
     .attrs_size = sizeof(struct unique_attrs),
     .infer = unique_infer,
     .run = unique_run,
+};
+
+/* Of a list, in the order of their first places. */
+static int ms_infer(struct infer *c, struct err *e)
+{
+    int64_t count, all;
+    int r = infer_dtypes(c, 0, DT_ORDERED | DT(STRING), e);
+    if (r)
+        return r;
+    if (infer_rank(c, 0) >= 0 && infer_rank(c, 0) != 1)
+        return err_set(e, ERR_MODEL, "the input has rank %d, expected 1", infer_rank(c, 0));
+    count = infer_fresh(c);
+    all = infer_rank(c, 0) < 0 ? infer_fresh(c) : infer_dim(c, 0, 0);
+    if ((r = infer_set(c, 0, infer_dtype(c, 0), 1, &count, e)) ||
+        (r = infer_set(c, 1, DTYPE_I64, 1, &all, e)))
+        return r;
+    return infer_set(c, 2, DTYPE_I64, 1, &count, e);
+}
+
+static int ms_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
+{
+    static const struct unique_attrs list = {.axis = ATTR_ABSENT, .sorted = 0};
+    if (call_in(c, 0)->rank != 1)
+        return err_set(e, ERR_INPUT, "the input has rank %d, expected 1", call_in(c, 0)->rank);
+    return run_with(c, &list, e);
+}
+
+const struct op op_ms_unique = {
+    .domain = "com.microsoft",
+    .name = "Unique",
+    .since = 1,
+    .in_min = 1,
+    .in_max = 1,
+    .out_min = 1,
+    .out_max = 3,
+    .flags = OP_PURE | OP_DYNAMIC,
+    .infer = ms_infer,
+    .run = ms_run,
 };

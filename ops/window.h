@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "ops/common.h"
 
 enum { WINDOW_DIMS = 3 };
@@ -51,4 +53,46 @@ static inline const int64_t *window_out(const struct window *w)
 static inline int64_t window_product(const int64_t v[WINDOW_DIMS])
 {
     return v[0] * v[1] * v[2];
+}
+
+/* The taps [from, to) of window o that lie inside the image, and where the first of all taps
+ * lies. */
+struct window_reach {
+    int64_t first, from, to;
+};
+
+static inline struct window_reach window_reach(const struct window *w, int i, int64_t o)
+{
+    int64_t first = o * w->stride[i] - w->pad[i], d = w->dilation[i];
+    struct window_reach r = {first, first < 0 ? (-first + d - 1) / d : 0, w->kernel[i]};
+    int64_t most = first < w->in[i] ? (w->in[i] - first + d - 1) / d : 0;
+    r.to = r.to < most ? r.to : most;
+    return r;
+}
+
+/* Taps of window o inside the image with its pads on both sides. */
+static inline int64_t window_padded_taps(const struct window *w, int i, int64_t o)
+{
+    int64_t first = o * w->stride[i] - w->pad[i], d = w->dilation[i];
+    int64_t most = (w->in[i] + w->pad_end[i] - first + d - 1) / d;
+    return w->kernel[i] < most ? w->kernel[i] : most > 0 ? most : 0;
+}
+
+/* Dims of an image with the channel in its usual place, second, where it stands last (`last`);
+ * and back. */
+static inline void window_channels_first(const int64_t *in, int rank, bool last, int64_t *out)
+{
+    memcpy(out, in, (size_t)rank * sizeof *out);
+    if (last && rank > 2) {
+        out[1] = in[rank - 1];
+        memcpy(out + 2, in + 1, (size_t)(rank - 2) * sizeof *out);
+    }
+}
+static inline void window_channels_back(const int64_t *in, int rank, bool last, int64_t *out)
+{
+    memcpy(out, in, (size_t)rank * sizeof *out);
+    if (last && rank > 2) {
+        memcpy(out + 1, in + 2, (size_t)(rank - 2) * sizeof *out);
+        out[rank - 1] = in[1];
+    }
 }

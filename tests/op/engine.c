@@ -196,25 +196,6 @@ static int build_graph(struct subject *s, const struct op_run *r, uint64_t const
 
 /* ---- a model of it --------------------------------------------------------------------------- */
 
-static int list_symbols(struct infer_model *m, struct err *e)
-{
-    const struct program *p = m->programs.list[0];
-    uint32_t n = 0;
-    m->symbols = arena_array(&m->arena, (size_t)p->n_binds + 1, sizeof *m->symbols, e);
-    if (!m->symbols)
-        return ERR_MEMORY;
-    for (int i = 0; i < p->n_binds; i++) {
-        uint32_t k = 0;
-        while (k < n && m->symbols[k] != p->binds[i].symbol)
-            k++;
-        if (k == n)
-            m->symbols[n++] = p->binds[i].symbol;
-    }
-    m->runnable.n_symbols = n;
-    m->runnable.symbols = m->symbols;
-    return 0;
-}
-
 static int make_ready(struct infer_model *m, struct err *e)
 {
     struct stop stop = {0};
@@ -224,15 +205,7 @@ static int make_ready(struct infer_model *m, struct err *e)
     if (rc == 0)
         rc = model_ports(m, e);
     if (rc == 0)
-        rc = programs_build(&m->programs, m->graph, m->budget, e);
-    if (rc == 0)
-        rc = list_symbols(m, e);
-    if (rc == 0)
-        rc = model_prepare(m, &stop, e);
-    m->runnable.programs = &m->programs;
-    m->runnable.shared = m->graph->shared;
-    m->runnable.device = m->device;
-    m->runnable.budget = m->budget;
+        rc = model_ready(m, &stop, e);
     return rc;
 }
 

@@ -349,6 +349,64 @@ def convs():
         yield case("conv_nhwc_channels", "NhwcConv", [x, w, b], base, exit=3)
 
 
+def experts():
+    t, h, n, e = 9, 12, 10, 4
+    x, router = rand(t, h), rand(t, e)
+    w1, b1, w2, b2, w3, b3 = rand(e, n, h), rand(e, n), rand(e, h, n), rand(e, h), rand(e, n, h), rand(e, n)
+    wide, wide_bias = rand(e, 2 * n, h), rand(e, 2 * n)
+    tol = {"rtol": 1e-3, "atol": 1e-4}
+    for word in ("relu", "gelu", "silu", "identity"):
+        for k in (1, 2, 4):
+            yield case(f"moe_{word}_{k}", "MoE", [x, router, w1, b1, w2, b2], {"k": k, "activation_type": word}, **tol)
+    a = {"k": 2, "activation_type": "silu", "normalize_routing_weights": 1}
+    yield case("moe_const", "MoE", [x, router, w1, b1, w2, b2], a, const=(2, 3, 4, 5), **tol)
+    yield case("moe_3d", "MoE", [x.reshape(3, 3, h), router, w1, None, w2], a, **tol)
+    yield case("moe_f16", "MoE", [v.astype(F16) for v in (x, router, w1, b1, w2, b2)], a, rtol=2e-2, atol=5e-2)
+    yield case("moe_f16_const", "MoE", [v.astype(F16) for v in (x, router, w1, b1, w2, b2)], a, const=(2, 3, 4, 5), rtol=2e-2, atol=5e-2)
+    glu = {"k": 2, "activation_type": "swiglu", "activation_alpha": 1.702, "activation_beta": 1.0}
+    for limit in ({}, {"swiglu_limit": 1.0}):
+        yield case(f"moe_swiglu_{len(limit)}", "MoE", [x, router, wide, wide_bias, w2, b2], {**glu, **limit, "swiglu_fusion": 1}, **tol)
+
+    def formula(x, p, fn, b2):
+        p = np.exp(p - p.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        y = np.zeros_like(x)
+        for i in range(len(x)):
+            for k in np.argsort(-p[i])[:2]:
+                y[i] += p[i, k] * (w2[k].astype(float) @ fn(x[i], k) + b2[k])
+        return y.astype(np.float32)
+
+    def swiglu(g, lin):
+        return g * sigmoid(1.702 * g) * (lin + 1)
+
+    x64, p64 = wide_of(x, router)
+    apart = formula(x64, p64, lambda v, k: swiglu(*np.split(wide[k] @ v + wide_bias[k], 2)), b2)
+    yield case("moe_swiglu_apart", "MoE", [x, router, wide, wide_bias, w2, b2], {**glu, "swiglu_fusion": 2}, expected=[apart], **tol)
+    third = formula(x64, p64, lambda v, k: swiglu(w1[k] @ v + b1[k], w3[k] @ v + b3[k]), b2)
+    yield case("moe_swiglu_fc3", "MoE", [x, router, w1, b1, w2, b2, w3, b3], glu, expected=[third], **tol)
+    third = formula(x64, p64, lambda v, k: np.maximum(w1[k] @ v + b1[k], 0) * (w3[k] @ v + b3[k]), b2)
+    yield case("moe_relu_fc3", "MoE", [x, router, w1, b1, w2, b2, w3, b3], {"k": 2}, expected=[third], **tol)
+    yield case("moe_empty", "MoE", [x[:0], router[:0], w1, b1, w2, b2], {"k": 2}, expected=[x[:0]])
+    yield case("moe_k", "MoE", [x, router, w1, b1, w2, b2], {"k": 5}, exit=3)
+    yield case("moe_activation", "MoE", [x, router, w1, b1, w2, b2], {"activation_type": "other"}, exit=3)
+    yield case("moe_router", "MoE", [x, router[:, :3], w1, b1, w2, b2], exit=3)
+    yield case("moe_hidden", "MoE", [x, router, w1[:, :, 1:], b1, w2, b2], exit=3)
+    yield case("moe_fusion", "MoE", [x, router, w1, b1, w2, b2], {"swiglu_fusion": 1}, exit=3)
+    yield case("moe_mixer", "MoE", [x, router, w1, b1, w2, b2], {"use_sparse_mixer": 1}, exit=4)
+    for dtype, word in ((np.float32, "f32"), (F16, "f16"), (BF16, "bf16")):
+        v = rand(3, 700, dtype=dtype)
+        yield given(f"scaledsilu_{word}", "ScaledSiLU", [v], lambda v: 0.5 * v * sigmoid(0.5 * v), {"alpha": 0.5})
+    yield case("scaledsilu_ort", "ScaledSiLU", [rand(3, 70), np.array(2, np.float32)])
+    yield case("scaledsilu_scale", "ScaledSiLU", [rand(3, 70), rand(2)], exit=3)
+    for dtype in (np.float32, np.float64, np.int32, np.int64):
+        a, b = (rand(3, 4) * 9).astype(dtype), (rand(4, 5) * 9).astype(dtype)
+        yield case(f"sparse_{np.dtype(dtype).name}", "SparseToDenseMatMul", [a.T.copy(), b], {"transA": 1}, expected=[a @ b], rtol=1e-3)
+
+
+def wide_of(*arrays):
+    return [a.astype(np.float64) for a in arrays]
+
+
 def cases():
-    for part in (activations, norms, embeds, groups, softmaxes, products, gemms, convs):
+    for part in (activations, norms, embeds, groups, softmaxes, products, gemms, convs, experts):
         yield from part()

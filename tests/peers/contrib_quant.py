@@ -2,7 +2,7 @@
 """com.microsoft: quantised operators."""
 import ml_dtypes
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from peers import case
 
@@ -363,6 +363,166 @@ def lstm_cases():
     yield c
 
 
+# ---- products of bytes -----------------------------------------------------------------------------------
+
+
+def product_cases():
+    for ta in (np.uint8, np.int8):
+        for tb in (np.uint8, np.int8):
+            word = f"{np.dtype(ta).name}_{np.dtype(tb).name}"
+            a, b = byte(ta, 2, 7, 40), byte(tb, 40, 33)
+            za, zb = np.array(5, ta), np.array(3 if tb is np.uint8 else 0, tb)
+            if ta is np.int8 and tb is np.uint8:  # onnxruntime has no kernel
+                want = ((a.astype(np.int64) - 5) @ (b.astype(np.int64) - 3) * 0.0002).astype(F32)
+                yield case(f"to_float_{word}", "MatMulIntegerToFloat", [a, b, scale(0.02), scale(0.01), za, zb],
+                           types=[TensorProto.FLOAT], expected=[want])
+                continue
+            for const in ((), (1, 5)):
+                extra = "_const" if const else ""
+                yield case(f"to_float_{word}{extra}", "MatMulIntegerToFloat", [a, b, scale(0.02), scale(0.01), za, zb, floats(33)],
+                           types=[TensorProto.FLOAT], const=const)
+                yield case(f"to_float_{word}_columns{extra}", "MatMulIntegerToFloat",
+                           [a, b, scale(0.02), np.abs(floats(33)) * F32(0.01), za, np.full(33, zb), None], types=[TensorProto.FLOAT], const=const)
+            yield case(f"to_float_{word}_bare", "MatMulIntegerToFloat", [a, b, scale(0.02), scale(0.01)], types=[TensorProto.FLOAT])
+            want = (a.astype(np.int64) - int(za)) @ (b.astype(np.int64) - int(zb)) * 0.0002
+            yield case(f"to_float_{word}_half", "MatMulIntegerToFloat", [a, b, scale(0.02).astype(F16), scale(0.01).astype(F16), za, zb],
+                       types=[TensorProto.FLOAT16], expected=[want.astype(F16)], rtol=2e-3, atol=1e-2)
+            for ty in (np.uint8, np.int8):
+                # onnxruntime has kernels for these only
+                if ty is not ta:
+                    continue
+                y = np.dtype(ty).name
+                q = [scale(0.9), np.array(17, ty)]
+                for turn_a, turn_b, c in ((0, 0, (33,)), (1, 0, (7, 1)), (0, 1, (7, 33)), (1, 1, None), (0, 0, (1, 33)), (0, 0, ())):
+                    x, w = byte(ta, *((40, 7) if turn_a else (7, 40))), byte(tb, *((33, 40) if turn_b else (40, 33)))
+                    bias = None if c is None else np.asarray(ints(-5000, 5000, *c, dtype=np.int32))
+                    attrs = {"transA": turn_a, "transB": turn_b, "alpha": 1.5}
+                    name = f"{word}_{y}_{turn_a}{turn_b}_{'none' if c is None else len(c)}"
+                    if c == (1, 33):
+                        name += "_row"
+                    yield case(f"qgemm_{name}", "QGemm", [x, scale(0.02), za, w, scale(0.01), zb, bias, *q], attrs,
+                               types=[helper.np_dtype_to_tensor_dtype(np.dtype(ty))], const=(3, 5))
+                    yield case(f"qgemm_{name}_float", "QGemm", [x, scale(0.02), za, w, np.abs(floats(33)) * F32(0.01), np.full(33, zb), bias],
+                               attrs, types=[TensorProto.FLOAT])
+    for t in (np.uint8, np.int8):
+        word = np.dtype(t).name
+        a, b, z = floats(2, 7, 40), byte(t, 40, 33), np.array(3 if t is np.uint8 else 0, t)
+        for const in ((), (1, 3)):
+            extra = "_const" if const else ""
+            yield case(f"dynamic_{word}{extra}", "DynamicQuantizeMatMul", [a, b, scale(0.01), z, floats(33)], const=const)
+            yield case(f"dynamic_{word}_columns{extra}", "DynamicQuantizeMatMul", [a, b, np.abs(floats(33)) * F32(0.01), np.full(33, z)], const=const)
+        yield case(f"dynamic_{word}_bare", "DynamicQuantizeMatMul", [a[0], b, scale(0.01)])
+        yield case(f"dynamic_{word}_large", "DynamicQuantizeMatMul", [floats(90, 600), byte(t, 600, 140), scale(0.01), z], const=(1,), rtol=1e-3, atol=1e-2)
+        yield case(f"dynamic_{word}_none", "DynamicQuantizeMatMul", [floats(0, 40), b, scale(0.01)])
+    yield case("dynamic_bad_bias", "DynamicQuantizeMatMul", [a, b, scale(0.01), z, floats(32)], exit=3)
+    yield case("dynamic_bad_k", "DynamicQuantizeMatMul", [floats(3, 39), b, scale(0.01)], exit=3)
+    yield case("qgemm_bad_c", "QGemm", [byte(np.uint8, 3, 4), scale(1), np.array(1, np.uint8), byte(np.uint8, 4, 5), scale(1),
+                                        np.array(1, np.uint8), ints(0, 5, 4, dtype=np.int32)], types=[TensorProto.FLOAT], exit=3)
+    for ta in (np.int16, np.uint16):
+        for tb in (np.int16, np.uint16):
+            both = ta is tb is np.uint16
+            for sa, sb in (((7, 40), (40, 9)), ((2, 1, 7, 5), (3, 5, 4)), ((5,), (5, 3)), ((2, 3, 5), (5,)), ((2, 3, 0), (0, 4))):
+                a, b = ints(-3000 if ta is np.int16 else 0, 3000, *sa, dtype=ta), ints(-3000 if tb is np.int16 else 0, 3000, *sb, dtype=tb)
+                want = np.matmul(a.astype(np.int64), b.astype(np.int64)).astype(np.uint32 if both else np.int32)
+                yield case(f"wide_{np.dtype(ta).name}_{np.dtype(tb).name}_{len(sa)}_{len(sb)}_{sa[-1]}", "MatMulInteger16", [a, b],
+                           types=[TensorProto.UINT32 if both else TensorProto.INT32],
+                           expected=None if ta is tb is np.int16 and sa[-1] else [want])
+
+
+# ---- QLinearConv -----------------------------------------------------------------------------------------
+
+
+def conv_cases():
+    for tx in (np.uint8, np.int8):
+        for tw in (np.uint8, np.int8):
+            # onnxruntime takes unsigned weights with an unsigned image only
+            if tx is np.int8 and tw is np.uint8:
+                continue
+            for k, (shape, weights, attrs) in enumerate((
+                    ((2, 4, 9, 10), (6, 4, 3, 3), {}),
+                    ((1, 8, 9, 10), (8, 1, 3, 3), {"group": 8, "pads": [1, 1, 1, 1]}),
+                    ((1, 6, 12, 7), (4, 3, 3, 2), {"group": 2, "strides": [2, 1], "pads": [0, 1, 2, 0], "dilations": [2, 1]}),
+                    ((1, 40, 5, 5), (7, 40, 3, 3), {"auto_pad": "SAME_UPPER"}),
+                    ((1, 3, 20, 20), (2, 3, 17, 17), {}),
+                    ((2, 5, 30), (3, 5, 4), {"strides": [3]}),
+                    ((1, 2, 5, 6, 7), (3, 2, 2, 3, 2), {}),
+                    ((1, 32, 8, 8), (16, 32, 1, 1), {}))):
+                zw = np.array(119 if tw is np.uint8 else 0, tw)
+                rest = [np.abs(floats(weights[0])) * F32(0.01) + F32(0.001) if k % 2 and tw is np.int8 else scale(0.01),
+                        np.full(weights[0], zw) if k % 2 and tw is np.int8 else zw, scale(0.6), np.array(9, tx)]
+                if k % 3:
+                    rest.append(ints(-3000, 3000, weights[0], dtype=np.int32))
+                head = [scale(0.02), np.array(7, tx), byte(tw, *weights)]
+                nhwc = (shape[0], *shape[2:], shape[1])
+                name = f"conv_{np.dtype(tx).name}_{np.dtype(tw).name}_{k}"
+                types = [helper.np_dtype_to_tensor_dtype(np.dtype(tx))]
+                yield case(name, "QLinearConv", [byte(tx, *shape), *head, *rest], attrs, types=types, const=(3, 4, 5))
+                yield case(name + "_nhwc", "QLinearConv", [byte(tx, *nhwc), *head, *rest], {**attrs, "channels_last": 1}, types=types,
+                           const=(3, 4, 5) if k % 2 == 0 else ())
+    yield case("conv_bad", "QLinearConv", [byte(tx, 1, 5, 5, 3), scale(1), np.array(0, tx), byte(tw, 2, 4, 3, 3), scale(1), np.array(0, tw), scale(1),
+                                           np.array(0, tx)], {"channels_last": 1}, exit=3)
+
+
+# ---- QEmbedLayerNormalization ----------------------------------------------------------------------------
+
+
+def embed(name, t, segments=True, mask=True, batch=2, length=5, n=24, ids=None, **more):
+    tables = [byte(t, 30, n), byte(t, 9, n), byte(t, 2, n) if segments else None, byte(t, n), byte(t, n)]
+    has = [x is not None for x in tables]
+    return case("embed_" + name, "QEmbedLayerNormalization",
+                [ints(0, 30, batch, length, dtype=np.int32) if ids is None else np.array(ids, np.int32),
+                 ints(0, 2, batch, length, dtype=np.int32) if segments else None, *tables,
+                 np.sort(ints(0, 2, batch, length, dtype=np.int32))[:, ::-1].copy() if mask else None,
+                 *[np.array(0.01 + 0.003 * k, F32) if has[k] else None for k in range(5)],
+                 *[np.array(3 * k, t) if has[k] else None for k in range(5)]],
+                outputs=("y", "m"), types=[TensorProto.FLOAT, TensorProto.INT32], **more)
+
+
+def embed_cases():
+    for t in (np.uint8, np.int8):
+        for segments in (False, True):
+            for mask in (False, True):
+                yield embed(f"{np.dtype(t).name}_{segments}_{mask}", t, segments, mask)
+    yield embed("large", np.uint8, True, True, 3, 9, 700)
+    yield embed("bad_id", np.uint8, True, True, ids=[[0, 1, 2, 3, 30]] * 2, exit=3)
+    yield embed("bad_length", np.uint8, True, True, length=10, exit=3)
+
+
+# ---- QAttention ------------------------------------------------------------------------------------------
+
+
+def attention(name, tx=np.uint8, tw=np.int8, batch=2, rows=5, inner=12, heads=3, size=4, mask=None, past=None, columns=False,
+              present=False, attrs=None, zeros=True, const=(), step=0.01, **more):
+    n = 3 * heads * size
+    zw = np.array(0 if tw is np.int8 else 120, tw)
+    inputs = [byte(tx, batch, rows, inner), byte(tw, inner, n), floats(n), np.array(0.02, F32),
+              np.abs(floats(n)) * F32(step) if columns else np.array(step, F32), None if mask is None else np.array(mask, np.int32),
+              np.array(7, tx) if zeros else None, (np.full(n, zw) if columns else zw) if zeros else None,
+              None if past is None else floats(2, batch, heads, past, size)]
+    return case("attention_" + name, "QAttention", inputs, {"num_heads": heads, **(attrs or {})},
+                outputs=("y", "p") if present or past is not None else ("y",), types=[TensorProto.FLOAT] * 2, const=const,
+                rtol=1e-3, atol=1e-4, **more)
+
+
+def attention_cases():
+    for tx in (np.uint8,):
+        for tw in (np.uint8, np.int8):
+            for const in ((), (1, 7)):
+                word = f"{np.dtype(tw).name}_{len(const)}"
+                yield attention(word, tx, tw, const=const)
+                yield attention(f"{word}_columns", tx, tw, columns=True, const=const)
+    yield attention("mask", mask=[3, 5])
+    yield attention("mask_2d", mask=[[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    yield attention("unidirectional", attrs={"unidirectional": 1})
+    yield attention("past", past=3, attrs={"unidirectional": 1})
+    yield attention("past_both", past=3)
+    yield attention("past_mask", past=2, mask=[[1, 1, 1, 0, 0, 1, 1], [1] * 7], attrs={"unidirectional": 1})
+    yield attention("present", present=True)
+    yield attention("large", batch=1, rows=40, inner=300, heads=8, size=32, step=0.0003)
+    yield attention("bad_heads", heads=3, attrs={"num_heads": 5}, exit=3)
+    yield attention("rotary", attrs={"do_rotary": 1}, exit=4)
+
+
 def cases():
     yield from nbits_cases()
     yield from gather_cases()
@@ -370,3 +530,7 @@ def cases():
     yield from pair_cases()
     yield from pool_cases()
     yield from lstm_cases()
+    yield from product_cases()
+    yield from conv_cases()
+    yield from embed_cases()
+    yield from attention_cases()
