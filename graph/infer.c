@@ -27,6 +27,7 @@ enum { REPEATS_MAX = 256 };
 struct sweep {
     uint64_t left; /* nodes that may still be inferred */
     bool placed;   /* the error has its place in front already */
+    struct infer_report *report; /* NULL: the first error ends it */
 };
 
 /* A node's inference and what it belongs to. */
@@ -303,7 +304,7 @@ static int infer_node(struct node *n, struct sweep *w, struct err *e)
     if (r == 0)
         r = infer_one(&d.infer, e);
     if (r) {
-        if (!w->placed)
+        if (!w->placed && !(w->report && r == ERR_UNSUPPORTED))
             put_place(&d.infer, r, e);
         w->placed = true;
         return r;
@@ -320,12 +321,50 @@ static int infer_node(struct node *n, struct sweep *w, struct err *e)
     return 0;
 }
 
+static bool reads_unknown(const struct node *n)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i]->fact.type.kind == TYPE_UNKNOWN)
+            return true;
+    for (int i = 0; i < n->n_graphs; i++)
+        for (size_t k = 0; k < n->graphs[i]->n_values; k++) {
+            const struct graph_value *outer = n->graphs[i]->values[k]->outer;
+            if (outer && outer->graph == n->graph && outer->fact.type.kind == TYPE_UNKNOWN)
+                return true;
+        }
+    return false;
+}
+
+/* As infer_node, but going on after what is not supported. */
+static int infer_or_tell(struct node *n, struct sweep *w, struct err *e)
+{
+    struct err local = {0};
+    if (reads_unknown(n)) {
+        w->report->behind++;
+        return 0;
+    }
+    size_t lacking = w->report->told + w->report->behind;
+    int r = infer_node(n, w, &local);
+    if (r == 0)
+        return 0;
+    w->placed = false;
+    if (n->n_graphs && w->report->told + w->report->behind > lacking) {
+        w->report->behind++; /* its subgraph lacks what was not inferred there */
+        return 0;
+    }
+    if (r == ERR_UNSUPPORTED) {
+        w->report->told++;
+        return w->report->unsupported(w->report, n, local.msg, e);
+    }
+    return err_set(e, (enum err_code)r, "%s", local.msg);
+}
+
 static int infer_nodes(struct graph *g, struct sweep *w, struct err *e)
 {
     for (struct node *n = g->first; n; n = n->next) {
         int r = stop_poll(g->shared->stop, e);
         if (r == 0)
-            r = infer_node(n, w, e);
+            r = w->report ? infer_or_tell(n, w, e) : infer_node(n, w, e);
         if (r)
             return r;
     }
@@ -368,8 +407,13 @@ static void forget(struct graph *g)
 
 int graph_infer(struct graph *main, struct err *e)
 {
+    return graph_infer_report(main, NULL, e);
+}
+
+int graph_infer_report(struct graph *main, struct infer_report *report, struct err *e)
+{
     struct graph_shared *s = main->shared;
-    struct sweep w = {.left = ((uint64_t)s->n_nodes + 16) * REPEATS_MAX};
+    struct sweep w = {.left = ((uint64_t)s->n_nodes + 16) * REPEATS_MAX, .report = report};
     arena_clear(&s->facts);
     arena_init(&s->facts, s->budget);
     s->sweep++;

@@ -15,6 +15,15 @@
  * order. Sets node->late and node->checked. An error names the node, its inputs and their types. */
 int graph_infer(struct graph *main, struct err *e) WARN_UNUSED;
 
+/* The same for a report: a node that is not supported does not end the inference, but is told of (a
+ * negative result of that ends it). Nodes that read what is then of unknown type, or what has no
+ * source, are counted in `behind`, not inferred. The caller sets the function only. */
+struct infer_report {
+    int (*unsupported)(struct infer_report *r, const struct node *n, const char *why, struct err *e);
+    size_t told, behind;
+};
+int graph_infer_report(struct graph *main, struct infer_report *r, struct err *e) WARN_UNUSED;
+
 /* Infer one node on values: `in` has n_in entries, NULL where absent; a tensor without data is one
  * whose elements are not known yet. `out` has n_out entries. *late is set if some dim stays
  * unknown; it is SYM_UNKNOWN then, or the rank -1. Allocates from `scratch` only, and mostly not at

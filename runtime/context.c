@@ -132,6 +132,8 @@ struct context *context_new(const struct runnable *r, struct err *e)
 
 static void free_arenas(struct context *c)
 {
+    if (c->arena[DEVICE_CPU])
+        guard_clear(c->arena[DEVICE_CPU], c->arena_bytes[DEVICE_CPU]);
     mem_free(c->arena[DEVICE_CPU]);
     if (c->arena[DEVICE_OTHER])
         c->model->device->table->free(c->model->device, c->arena[DEVICE_OTHER]);
@@ -145,6 +147,7 @@ void context_free(struct context *c)
         return;
     free_arenas(c);
     plan_unref(c->plan);
+    guards_drop(&c->guards);
     mem_free(c->scratch);
     arena_clear(&c->infer);
     arena_clear(&c->memory);
@@ -192,6 +195,8 @@ static int bind_plan(struct context *c, struct plan *plan, struct err *e)
             c->arena_bytes[d] / 2 <= plan->arena_bytes[d])
             continue;
         struct device *on = d == DEVICE_CPU ? &device_cpu : c->model->device;
+        if (c->arena[d] && d == DEVICE_CPU)
+            guard_clear(c->arena[d], c->arena_bytes[d]);
         if (c->arena[d])
             on->table->free(on, c->arena[d]);
         c->arena[d] = NULL;
@@ -277,21 +282,23 @@ static void alone_take(struct call *c, int i, struct value *out)
 static int alone_body(struct team *t, void *arg, struct err *e)
 {
     struct call *c = arg;
+    struct guards guards = {.busy = ATOMIC_FLAG_INIT};
     char *scratch = NULL;
     c->team = t;
     if (c->op->scratch) {
-        size_t member = 0, shared = c->op->scratch(c, &member), total;
-        if (!size_align(shared, MEM_ALIGN, &shared) || !size_align(member, MEM_ALIGN, &member) ||
-            !size_add(shared, member, &total))
-            return err_set(e, ERR_LIMIT, "scratch memory is too large");
-        scratch = mem_alloc(c->budget, total, e);
+        struct scratch s;
+        int rc = scratch_measure(c, team_size(t), &s, e);
+        if (rc < 0)
+            return rc;
+        scratch = mem_alloc(c->budget, s.total, e);
         if (!scratch)
             return e ? e->code : ERR_MEMORY;
-        c->scratch = scratch;
-        c->member_scratch = scratch + shared;
-        c->member_bytes = member;
+        scratch_give(c, &s, scratch, &guards);
     }
     int rc = device_run_tasks(c, e);
+    if (rc == 0 && scratch)
+        rc = scratch_check(c, e);
+    guards_drop(&guards);
     mem_free(scratch);
     return rc;
 }

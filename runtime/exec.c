@@ -8,6 +8,7 @@
 #include "ops/append.h"
 #include "ops/copy.h"
 #include "runtime/state.h"
+#include "runtime/tune.h"
 
 struct value *frame_value(struct frame *f, uint32_t slot)
 {
@@ -167,23 +168,66 @@ static int heap_tensor(struct context *c, struct tensor *t, int device, struct e
     return 0;
 }
 
+int scratch_measure(struct call *call, int members, struct scratch *s, struct err *e)
+{
+    size_t member = 0, shared, pieces;
+    call->guards = NULL;
+    shared = call->op->scratch(call, &member);
+    *s = (struct scratch){.shared = shared, .member = member, .members = members};
+    if (!size_align(member, MEM_ALIGN, &member) || !size_align(shared, MEM_ALIGN, &shared) ||
+        !size_add(member, GUARD_BYTES, &member) || !size_add(shared, 2 * GUARD_BYTES, &shared) ||
+        !size_mul(member, (size_t)members, &pieces) || !size_add(pieces, shared, &s->total))
+        return err_set(e, ERR_LIMIT, "scratch memory is too large");
+    return 0;
+}
+
+/* From the end of a piece to the beginning of the next one. */
+static void close_piece(struct guards *g, char *from, char *to)
+{
+    if (GUARD_BYTES)
+        guards_add(g, from, (size_t)(to - from));
+}
+
+void scratch_give(struct call *call, const struct scratch *s, char *base, struct guards *g)
+{
+    size_t shared = (s->shared + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    call->guards = g;
+    call->scratch = base + GUARD_BYTES;
+    call->member_bytes = (s->member + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN + GUARD_BYTES;
+    call->member_scratch = base + GUARD_BYTES + shared + GUARD_BYTES;
+    close_piece(g, base, call->scratch);
+    close_piece(g, (char *)call->scratch + s->shared, call->member_scratch);
+    for (int i = 0; i < s->members; i++) {
+        char *piece = call_member_scratch(call, i);
+        close_piece(g, piece + s->member, piece + call->member_bytes);
+    }
+}
+
+int scratch_check(const struct call *call, struct err *e)
+{
+    int i = GUARD_BYTES && call->guards ? guards_broken(call->guards) : -1;
+    if (i < 0)
+        return 0;
+    return err_set(e, ERR_INTERNAL, "wrote over the end of a piece of its scratch, %lld bytes from its start",
+                   (long long)(call->guards->list[i].at - (char *)call->scratch));
+}
+
 static int scratch_for(struct context *c, struct call *call, struct err *e)
 {
-    size_t member = 0, shared = call->op->scratch(call, &member), total;
-    if (!size_align(member, MEM_ALIGN, &member) || !size_align(shared, MEM_ALIGN, &shared) ||
-        !size_mul(member, (size_t)team_size(c->team), &total) || !size_add(total, shared, &total))
-        return err_set(e, ERR_LIMIT, "scratch memory is too large");
-    if (total > c->scratch_bytes) {
+    struct scratch s;
+    int rc = scratch_measure(call, team_size(c->team), &s, e);
+    if (rc < 0)
+        return rc;
+    guards_drop(&c->guards);
+    if (s.total > c->scratch_bytes) {
         mem_free(c->scratch);
         c->scratch_bytes = 0;
-        c->scratch = mem_alloc(c->budget, total, e);
+        c->scratch = mem_alloc(c->budget, s.total, e);
         if (!c->scratch)
             return e ? e->code : ERR_MEMORY;
-        c->scratch_bytes = total;
+        c->scratch_bytes = s.total;
     }
-    call->scratch = c->scratch;
-    call->member_scratch = c->scratch + shared;
-    call->member_bytes = member;
+    scratch_give(call, &s, c->scratch, &c->guards);
     return 0;
 }
 
@@ -253,6 +297,41 @@ static int late_shapes(struct frame *f, const struct step *s, struct err *e)
     return rc < 0 ? fail_at(s->node, rc, e) : 0;
 }
 
+/* Guards around a planned value; its place had others before. */
+static void fence(struct tensor *t)
+{
+    char *at = t->data, *end = at + tensor_bytes(t);
+    char *next = at + (tensor_bytes(t) + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN + GUARD_BYTES;
+    guard_clear(at - GUARD_BYTES, (size_t)(next - at) + GUARD_BYTES);
+    guard_set(at - GUARD_BYTES, GUARD_BYTES);
+    guard_set(end, (size_t)(next - end));
+}
+
+/* The slot's storage is planned, on the host. */
+static bool has_fence(const struct frame *f, uint32_t slot)
+{
+    uint32_t r = f->program->slots[slot].root;
+    const struct slot *root = &f->program->slots[r];
+    return GUARD_BYTES && root->device == DEVICE_CPU && f->offsets[r] != PLAN_HEAP &&
+           f->values[slot].tensor.data == f->context->arena[DEVICE_CPU] + f->offsets[r];
+}
+
+/* Did the step write beyond its planned outputs? */
+static int check_fences(const struct frame *f, const struct step *s, struct err *e)
+{
+    for (int i = 0; i < s->node->n_out && GUARD_BYTES; i++) {
+        if (s->out[i] == SLOT_NONE || !has_fence(f, s->out[i]))
+            continue;
+        const struct tensor *t = &f->values[s->out[i]].tensor;
+        const char *at = t->data;
+        if (!guard_whole(at - GUARD_BYTES, GUARD_BYTES))
+            return err_set(e, ERR_INTERNAL, "wrote before the start of output %d", i);
+        if (!guard_whole(at + tensor_bytes(t), GUARD_BYTES))
+            return err_set(e, ERR_INTERNAL, "wrote over the end of output %d", i);
+    }
+    return 0;
+}
+
 /* Make sure the outputs have storage: planned, shared or on the heap. */
 static int step_storage(struct frame *f, const struct step *s, struct err *e)
 {
@@ -267,12 +346,15 @@ static int step_storage(struct frame *f, const struct step *s, struct err *e)
             t->data = f->values[slot->root].tensor.data;
             continue;
         }
-        if (slot->place == PLACE_ARENA && f->offsets[o] != PLAN_HEAP)
-            continue;
+        bool planned = slot->place == PLACE_ARENA && f->offsets[o] != PLAN_HEAP;
         if (f->calls[s - p->steps].call.store && f->offsets[o] != PLAN_HEAP) {
             t->data = f->context->arena[slot->device] + f->offsets[o];
-            continue;
+            planned = true;
         }
+        if (planned && has_fence(f, o))
+            fence(t);
+        if (planned)
+            continue;
         int rc = heap_tensor(f->context, t, slot->device, e);
         if (rc < 0)
             return rc;
@@ -350,6 +432,10 @@ static int run_step(struct frame *f, const struct step *s, struct err *e)
         else if (rc == 0)
             rc = c->model->device->table->run(c->model->device, call, e);
         if (rc == 0)
+            rc = check_fences(f, s, e);
+        if (rc == 0 && op->scratch)
+            rc = scratch_check(call, e);
+        if (rc == 0)
             rc = keep_strings(call, e);
     }
     if (rc < 0)
@@ -402,9 +488,10 @@ int frame_run(struct frame *f, struct err *e)
 {
     const struct program *p = f->program;
     struct trace *trace = f->context->options->trace;
+    struct tuner *tuner = f->context->options->tuner;
     for (int i = 0; i < p->n_steps; i++) {
         const struct step *s = &p->steps[i];
-        int64_t begin = trace ? clock_ns() : 0;
+        int64_t begin = trace || tuner ? clock_ns() : 0;
         int rc = run_step(f, s, e);
         if (rc == 0 && (i & 15) == 0)
             rc = team_poll(f->context->team, e);
@@ -412,6 +499,8 @@ int frame_run(struct frame *f, struct err *e)
             return rc;
         if (trace)
             trace_step(f, s, begin);
+        if (tuner)
+            tuner_step(tuner, s->node, clock_ns() - begin);
         if (s->n_drop)
             drop_dead(f, s);
     }

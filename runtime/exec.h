@@ -30,6 +30,7 @@ struct run_options {
     struct stop stop;
     struct trace *trace;
     struct infer_state *state; /* runtime/state.h; NULL: none */
+    struct tuner *tuner;       /* runtime/tune.h; NULL: nobody measures */
 };
 
 struct context *context_new(const struct runnable *r, struct err *e) WARN_UNUSED;

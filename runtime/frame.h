@@ -38,6 +38,7 @@ struct context {
     struct frame *frames;   /* by program */
     char *scratch;
     size_t scratch_bytes;
+    struct guards guards;   /* of the scratch */
     struct team *team;
     const struct run_options *options;
 };
@@ -53,6 +54,16 @@ int frame_run(struct frame *f, struct err *e) WARN_UNUSED;
 int frame_output(struct frame *f, int i, struct value *out, struct err *e) WARN_UNUSED;
 /* The run's state has output i: there is no value of it. */
 bool frame_kept(const struct frame *f, int i);
+/* What a call asks for in scratch: a shared piece and one a member, with guards around each. */
+struct scratch {
+    size_t shared, member, total; /* the pieces as asked for; all with alignment and guards */
+    int members;
+};
+int scratch_measure(struct call *call, int members, struct scratch *s, struct err *e) WARN_UNUSED;
+/* Lay the pieces out at `base`, total bytes. */
+void scratch_give(struct call *call, const struct scratch *s, char *base, struct guards *g);
+/* Did the call stay within its pieces? */
+int scratch_check(const struct call *call, struct err *e) WARN_UNUSED;
 /* Drop everything on the heap. */
 void frame_clear(struct frame *f);
 

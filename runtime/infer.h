@@ -98,12 +98,16 @@ INFER_API struct infer_value *infer_value_new(int type, int rank, const int64_t 
 INFER_API struct infer_value *infer_value_wrap(int type, int rank, const int64_t *dims, void *data,
                                                size_t bytes, void (*release)(void *arg), void *arg,
                                                struct infer_error *e);
-/* An empty optional; an empty sequence of tensors of a type. */
+/* An empty optional; an empty sequence of tensors of a type, or with type 0 of whatever is appended. */
 INFER_API struct infer_value *infer_value_none(struct infer_error *e);
 INFER_API struct infer_value *infer_value_sequence(int type, struct infer_error *e);
-/* Append an item (shared, not moved) to a sequence. */
+/* Append an item (shared, not moved) to a sequence; items are of one kind, tensors also of one type. */
 INFER_API int infer_value_append(struct infer_value *sequence, const struct infer_value *item,
                                  struct infer_error *e);
+/* A map: keys is a 1-D tensor of integers or strings, values a 1-D tensor or a sequence of as many (both are
+ * shared). Of keys that repeat the last counts. */
+INFER_API struct infer_value *infer_value_map(const struct infer_value *keys,
+                                              const struct infer_value *values, struct infer_error *e);
 INFER_API void infer_value_free(struct infer_value *v);
 
 INFER_API enum infer_kind infer_value_kind(const struct infer_value *v);
@@ -133,6 +137,10 @@ INFER_API int infer_value_write(const struct infer_value *v, const char *name, c
 
 struct infer_model;
 
+/* Where steps have several ways to the same bits: take what the user's tuning cache says (the knob
+ * "tuning=off": do not look), or load for infer_model_tune(), which runs one at a time. */
+enum infer_tuning { INFER_TUNING_CACHE, INFER_TUNING_MEASURE };
+
 struct infer_load_options {
     size_t size;           /* sizeof(struct infer_load_options) */
     int threads;           /* a run uses at most so many; 0: the knob, then what the process may use */
@@ -143,6 +151,7 @@ struct infer_load_options {
     int check;             /* do not fail for what would not run: see infer_model_text("check") */
     const char *folder;    /* of external data, for models loaded from memory */
     int timeout_ms;        /* for loading; 0: none */
+    enum infer_tuning tuning;
 };
 
 /* The file must be a regular file; external data is looked for in its folder only. */
@@ -161,11 +170,13 @@ struct infer_port {
     const char *name;
     enum infer_kind kind;
     int optional; /* may be INFER_NONE */
-    int type;
+    int type;     /* of a tensor, of a sequence's tensors, of a map's keys */
     int rank;
     int64_t dims[INFER_RANK_MAX];
     const char *symbols[INFER_RANK_MAX];
-    const char *text; /* "float[batch,3,224,224]" */
+    const char *text; /* "float[batch,3,224,224]", "sequence(map(int64,float))" */
+    enum infer_kind item; /* of a sequence's items */
+    int value_type;       /* of a map's values, and where a sequence has maps of theirs; 0: no tensors */
 };
 INFER_API int infer_model_inputs(const struct infer_model *m);
 INFER_API int infer_model_outputs(const struct infer_model *m);
@@ -175,6 +186,9 @@ INFER_API const struct infer_port *infer_model_output(const struct infer_model *
 INFER_API struct infer_value *infer_value_read_for(const struct infer_port *p, const char *path,
                                                    char *name_out, size_t name_size,
                                                    struct infer_error *e);
+/* To a file, as read_for reads it: a .pb of an optional port holds an optional. */
+INFER_API int infer_value_write_for(const struct infer_port *p, const struct infer_value *v,
+                                    const char *path, struct infer_error *e);
 /* Index by name, or -1. */
 INFER_API int infer_model_find_input(const struct infer_model *m, const char *name);
 INFER_API int infer_model_find_output(const struct infer_model *m, const char *name);
@@ -190,6 +204,16 @@ INFER_API const char *infer_model_metadata(const struct infer_model *m, const ch
  * "placement" where each node runs */
 INFER_API char *infer_model_text(const struct infer_model *m, const char *what, struct infer_error *e);
 
+/* A symbolic dim by its name, and its value. */
+struct infer_dim {
+    const char *name;
+    int64_t value;
+};
+/* The planned memory, in bytes, of a run with these dims (those not named are 1), beside the weights; values
+ * whose size only running tells are not in it. */
+INFER_API int infer_model_memory(struct infer_model *m, const struct infer_dim *dims, int n, uint64_t *bytes,
+                                 struct infer_error *e);
+
 struct infer_save_options {
     size_t size;       /* sizeof(struct infer_save_options) */
     int external_data; /* weights in PATH.data (they always are above 1 GiB) */
@@ -198,6 +222,29 @@ struct infer_save_options {
  * is left half-written. */
 INFER_API int infer_model_save(const struct infer_model *m, const char *path,
                                const struct infer_save_options *o, struct infer_error *e);
+
+/* Measure the ways that the steps of a model loaded with INFER_TUNING_MEASURE have, by running it again and
+ * again on these inputs for about `seconds`, and put what was best into the user's tuning cache (knob
+ * "tuning-cache"), where later loads with as many threads find it. Results do not depend on it. INFER_E_FILE:
+ * measured, but the cache cannot be written. */
+struct infer_tune_options {
+    size_t size;
+    double seconds; /* 0: 10; each way is measured five times at least */
+    struct infer_cancel *cancel;
+};
+INFER_API int infer_model_tune(struct infer_model *m, const struct infer_value *const *in, int n_in,
+                               const struct infer_tune_options *o, struct infer_error *e);
+/* What the last call found, a key (operator, layout, dims, ...) an entry; NULL past the end. */
+struct infer_tuned {
+    const char *key;
+    int steps;                /* of a run that have it */
+    int candidates;
+    const char *const *names; /* 0: what is taken where nothing was measured */
+    const double *us;         /* the least mean time of a step in microseconds; 0: not tried */
+    int chosen;
+    double bound_us;          /* what this processor's peaks allow */
+};
+INFER_API const struct infer_tuned *infer_model_tuned(const struct infer_model *m, int i);
 
 struct infer_model_stats {
     size_t size;             /* set by the caller: sizeof */

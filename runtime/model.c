@@ -48,6 +48,7 @@ static int settings(struct infer_model *m, const struct infer_load_options *o, s
     int rc = knob_int(KNOB_THREADS, 0, 4096, &threads, e);
     if (rc < 0)
         return rc;
+    m->measures = o->tuning == INFER_TUNING_MEASURE;
     m->threads = o->threads > 0 ? o->threads : threads ? (int)threads : threads_available();
     return device_open(o->device ? o->device : knob_get(KNOB_DEVICE), &m->device, e);
 }
@@ -129,14 +130,9 @@ static int list_symbols(struct infer_model *m, struct err *e)
     return 0;
 }
 
-static int build(struct infer_model *m, const struct infer_load_options *o, const struct stop *stop,
-                 struct err *e)
+int model_ready(struct infer_model *m, const struct stop *stop, struct err *e)
 {
-    int rc = transform(m, o, stop, e);
-    if (rc == 0)
-        rc = stop_poll(stop, e);
-    if (rc == 0)
-        rc = programs_build(&m->programs, m->graph, m->budget, e);
+    int rc = programs_build(&m->programs, m->graph, m->budget, e);
     if (rc == 0)
         rc = list_symbols(m, e);
     if (rc == 0)
@@ -149,6 +145,15 @@ static int build(struct infer_model *m, const struct infer_load_options *o, cons
     m->runnable.device_constants = m->device_constants;
     m->runnable.budget = m->budget;
     return 0;
+}
+
+static int build(struct infer_model *m, const struct infer_load_options *o, const struct stop *stop,
+                 struct err *e)
+{
+    int rc = transform(m, o, stop, e);
+    if (rc == 0)
+        rc = stop_poll(stop, e);
+    return rc == 0 ? model_ready(m, stop, e) : rc;
 }
 
 /* ---- metadata ----------------------------------------------------------------------------------- */
@@ -187,18 +192,50 @@ const char *infer_model_metadata(const struct infer_model *m, const char *key, i
 
 /* ---- loading ------------------------------------------------------------------------------------ */
 
+/* What inference refuses, into the report of what import does. */
+struct check {
+    struct infer_report infer;
+    struct import_report *report;
+};
+
+static int add_refused(struct infer_report *r, const struct node *n, const char *why, struct err *e)
+{
+    struct import_report *report = ((struct check *)r)->report;
+    char what[160];
+    snprintf(what, sizeof(what), "%s: %.120s", n->op->name, why);
+    return import_report_add(report, IMPORT_NODE, n->op->domain, what, n->opset, 0, n->name, e);
+}
+
+static int check_types(struct infer_model *m, struct import_report *report, struct err *e)
+{
+    struct check c = {{.unsupported = add_refused}, report};
+    int rc = graph_infer_report(m->graph, &c.infer, e);
+    if (rc == 0 && c.infer.behind) {
+        char what[80];
+        snprintf(what, sizeof(what), "%zu nodes behind these were not looked at", c.infer.behind);
+        report->note = arena_strndup(&report->arena, what, sizeof(what), e);
+        rc = report->note ? 0 : ERR_MEMORY;
+    }
+    return rc;
+}
+
+/* With `check`, what is not supported is told of in m->missing and is no error. */
 static int import(struct infer_model *m, const struct infer_load_options *o, struct err *e)
 {
     struct import_report report = {0};
     int rc = onnx_import(m->file, &m->graph, &report, e);
-    if (rc == 0 || (rc == ERR_UNSUPPORTED && o->check))
-        m->missing = import_report_text(&report, m->budget, e);
-    if (rc == ERR_UNSUPPORTED && o->check && m->graph && m->missing) {
+    if (rc == ERR_UNSUPPORTED && o->check && m->graph) {
         err_clear(e);
         rc = 0;
     }
+    if (rc == 0)
+        rc = model_ports(m, e);
+    if (rc == 0 && o->check)
+        rc = check_types(m, &report, e);
+    if (rc == 0 && !(m->missing = import_report_text(&report, m->budget, e)))
+        rc = ERR_MEMORY;
     import_report_clear(&report);
-    return rc < 0 ? rc : m->missing ? 0 : ERR_MEMORY;
+    return rc;
 }
 
 static struct stop stop_after(const struct infer_load_options *o, int64_t begin)
@@ -216,7 +253,6 @@ static struct infer_model *load(struct infer_model *m, const struct infer_load_o
         m->graph->shared->stop = stop;
         m->nodes = graph_count(m->graph);
         count_parameters(m, m->graph);
-        rc = model_ports(m, e);
     }
     if (rc == 0)
         rc = keep_facts(m, e);

@@ -11,6 +11,7 @@
 #include "graph/pass.h"
 #include "runtime/exec.h"
 #include "runtime/infer.h"
+#include "runtime/tune.h"
 
 struct infer_value {
     struct value value;
@@ -46,6 +47,8 @@ struct infer_model {
     struct bind *binds;         /* which input dims they are */
     struct tensor *device_constants;
     struct pack *packs;
+    bool measures;              /* loaded with INFER_TUNING_MEASURE */
+    struct tuner *tuner;        /* while it is prepared; to its end if it measures */
     uint64_t parameters, weight_bytes, packed_bytes, nodes;
     double load_ms;
 
@@ -60,6 +63,9 @@ struct infer_model {
     double plan_ms, dims_ms;
 };
 
+/* runtime/model.c: programs, symbols and packed weights of a graph whose facts are inferred and whose nodes
+ * are placed; then the model can run. */
+int model_ready(struct infer_model *m, const struct stop *stop, struct err *e) WARN_UNUSED;
 /* runtime/prepare.c: run the operators' prepare, pack weights, upload constants, give pages back. */
 int model_prepare(struct infer_model *m, const struct stop *stop, struct err *e) WARN_UNUSED;
 void model_release_packs(struct infer_model *m);

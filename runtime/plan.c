@@ -92,7 +92,8 @@ struct sizer {
     const int64_t *low, *high; /* by expression index, for symbols */
 };
 
-/* The most bytes a slot can take, rounded up to MEM_ALIGN; PLAN_HEAP if that has no bound. */
+/* The most bytes a slot can take, rounded up to MEM_ALIGN, with guards around; PLAN_HEAP if that has no
+ * bound. */
 static size_t slot_bytes(const struct sizer *z, const struct slot *s)
 {
     const struct type *t = &s->value->fact.type;
@@ -105,7 +106,7 @@ static size_t slot_bytes(const struct sizer *z, const struct slot *s)
     }
     if (bytes > (size_t)1 << 46 || !size_align(bytes ? bytes : 1, MEM_ALIGN, &bytes))
         return PLAN_HEAP;
-    return bytes;
+    return bytes + 2 * GUARD_BYTES;
 }
 
 static bool planned(const struct plan *plan, const struct slot *s)
@@ -155,11 +156,11 @@ static int place_program(struct plan *plan, const struct program *p, const struc
             uint32_t r = s->out[j];
             if (r == SLOT_NONE || p->slots[r].root != r || !bytes[r] || bytes[r] == PLAN_HEAP)
                 continue;
-            offsets[r] = space_take(&spaces[p->slots[r].device], bytes[r]);
+            offsets[r] = space_take(&spaces[p->slots[r].device], bytes[r]) + GUARD_BYTES;
         }
         while (next < n_dying && death(&p->slots[dying[next]]) <= at && rc == 0) {
             uint32_t r = dying[next++];
-            rc = space_give(&spaces[p->slots[r].device], offsets[r], bytes[r], e);
+            rc = space_give(&spaces[p->slots[r].device], offsets[r] - GUARD_BYTES, bytes[r], e);
         }
     }
     base[0] = spaces[0].end;

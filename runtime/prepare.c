@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -72,6 +73,12 @@ static void count_readers(struct preparer *self, const struct graph *g)
     }
 }
 
+static struct tune_site *tune(struct prepare *p, const struct tune_ask *a)
+{
+    struct infer_model *m = ((struct preparer *)p)->model;
+    return tuner_site(m->tuner, p->node, a, &m->arena);
+}
+
 enum { PREPARE_ENDS = 64 };
 
 static int prepare_node(struct preparer *self, struct node *n, struct err *e)
@@ -90,7 +97,7 @@ static int prepare_node(struct preparer *self, struct node *n, struct err *e)
     self->prepare = (struct prepare){
         .node = n, .attrs = n->attrs, .arena = &m->arena, .budget = m->budget, .in = in,
         .out = n->n_out && n->out[0] ? &n->out[0]->fact : NULL, .n_in = n->n_in, .n_out = n->n_out,
-        .pack_alloc = pack_alloc, .packed = packed,
+        .pack_alloc = pack_alloc, .packed = packed, .tune = tune,
         .team = self->team,
     };
     struct device *d = n->device == DEVICE_CPU ? &device_cpu : m->device;
@@ -105,14 +112,46 @@ static int prepare_node(struct preparer *self, struct node *n, struct err *e)
     return 0;
 }
 
+/* While a weight is packed it is resident twice, so the largest come first, when little else is. */
+struct turn {
+    struct node *node;
+    size_t bytes, place;
+};
+
+static int compare_turns(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+static void list_turns(struct graph *g, struct turn *list, size_t *count)
+{
+    for (struct node *n = g->first; n; n = n->next) {
+        struct turn *t = &list[*count];
+        *t = (struct turn){.node = n, .place = (*count)++};
+        for (int i = 0; i < n->n_in; i++) {
+            const struct graph_value *v = constant_of(n->in[i]);
+            t->bytes += v ? tensor_bytes(v->constant) : 0;
+        }
+        for (int i = 0; i < n->n_graphs; i++)
+            list_turns(n->graphs[i], list, count);
+    }
+}
+
 static int prepare_graph(struct preparer *self, struct graph *g, struct err *e)
 {
+    size_t count = 0;
+    struct turn *list = mem_calloc(self->model->budget, graph_count(g) + 1, sizeof(*list), e);
+    if (!list)
+        return ERR_MEMORY;
+    list_turns(g, list, &count);
+    qsort(list, count, sizeof(*list), compare_turns);
     int rc = 0;
-    for (struct node *n = g->first; n && rc == 0; n = n->next) {
-        rc = prepare_node(self, n, e);
-        for (int i = 0; i < n->n_graphs && rc == 0; i++)
-            rc = prepare_graph(self, n->graphs[i], e);
-    }
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = prepare_node(self, list[i].node, e);
+    mem_free(list);
     return rc;
 }
 
@@ -160,8 +199,14 @@ int model_prepare(struct infer_model *m, const struct stop *stop, struct err *e)
     /* Uploads read the originals, so they come before packing gives them back. */
     int rc = upload(m, e);
     if (rc == 0)
+        rc = tuner_new(&m->tuner, m->measures, m->threads, m->budget, e);
+    if (rc == 0)
         rc = team_run(m->threads, stop, prepare_all, &self, e);
     mem_free(self.readers);
+    if (!m->measures) {
+        tuner_free(m->tuner); /* the answers stand in the model's arena */
+        m->tuner = NULL;
+    }
     return rc;
 }
 
@@ -173,6 +218,8 @@ void model_release_packs(struct infer_model *m)
         mem_free(k);
     }
     m->packs = NULL;
+    tuner_free(m->tuner);
+    m->tuner = NULL;
     if (m->device_constants)
         for (uint32_t i = 0; i < m->graph->shared->n_values; i++)
             if (m->device_constants[i].data)

@@ -37,8 +37,12 @@ static int fill_port(struct infer_model *m, const struct graph_value *v, struct 
     if (t->kind == TYPE_OPTIONAL && t->elem)
         t = t->elem;
     p->kind = port_kind(t);
-    if (t->kind == TYPE_SEQUENCE && t->elem)
+    if (t->kind == TYPE_SEQUENCE && t->elem) {
         t = t->elem;
+        p->item = port_kind(t);
+    }
+    if (t->kind == TYPE_MAP && t->elem && t->elem->kind == TYPE_TENSOR)
+        p->value_type = (int)t->elem->dtype;
     p->type = (int)t->dtype;
     p->rank = t->kind == TYPE_TENSOR ? t->rank : -1;
     for (int k = 0; k < p->rank; k++) {

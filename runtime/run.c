@@ -5,7 +5,6 @@
 
 #include "runtime/model.h"
 
-
 /* ---- inputs and symbols ------------------------------------------------------------------------ */
 
 static int wrong_input(const struct infer_model *m, int i, const struct value *got, const char *why,
@@ -18,6 +17,32 @@ static int wrong_input(const struct infer_model *m, int i, const struct value *g
         snprintf(have, sizeof(have), got->kind == VALUE_SEQUENCE ? "a sequence" : "a map");
     return err_set(e, ERR_INPUT, "input '%.100s' is %s, expected %s%s%s", m->inputs[i].name, have,
                    m->inputs[i].text, *why ? ": " : "", why);
+}
+
+/* Is v of this type, whatever the dims? An empty sequence need not know of what. */
+static bool holds(const struct type *want, const struct value *v)
+{
+    switch (want->kind) {
+    case TYPE_TENSOR:
+        return v->kind == VALUE_TENSOR && v->tensor.dtype == want->dtype;
+    case TYPE_OPTIONAL:
+        return v->kind == VALUE_NONE || holds(want->elem, v);
+    case TYPE_MAP:
+        if (v->kind != VALUE_MAP || v->map->keys.dtype != want->dtype)
+            return false;
+        v = &v->map->values; /* a tensor of all, or a sequence */
+        if (v->kind == VALUE_TENSOR)
+            return holds(want->elem, v);
+        break;
+    default:
+        if (v->kind != VALUE_SEQUENCE || (want->elem->kind == TYPE_TENSOR && v->seq->dtype != DTYPE_NONE &&
+                                          v->seq->dtype != want->elem->dtype))
+            return false;
+    }
+    for (size_t i = 0; i < v->seq->count; i++)
+        if (!holds(want->elem, &v->seq->items[i]))
+            return false;
+    return true;
 }
 
 static int check_input(const struct infer_model *m, int i, const struct value *v, struct err *e)
@@ -37,7 +62,7 @@ static int check_input(const struct infer_model *m, int i, const struct value *v
     if (v->kind != kind)
         return wrong_input(m, i, v, "", e);
     if (kind != VALUE_TENSOR)
-        return 0;
+        return holds(want, v) ? 0 : wrong_input(m, i, v, "its items are of another type", e);
     if (v->tensor.dtype != want->dtype || (want->rank >= 0 && v->tensor.rank != want->rank))
         return wrong_input(m, i, v, "", e);
     for (int k = 0; k < want->rank; k++)
@@ -184,7 +209,11 @@ static int run_planned(struct infer_model *m, struct plan *p, const int64_t *num
     struct context *c = get_context(m, p, e);
     if (!c)
         return e ? e->code : ERR_MEMORY;
+    if (o->tuner)
+        tuner_lock(o->tuner);
     int rc = context_run(c, p, numbers, in, out, o, e);
+    if (o->tuner)
+        tuner_unlock(o->tuner);
     give_context(m, c);
     return rc;
 }
@@ -193,7 +222,7 @@ int model_run(struct infer_model *m, struct value *const *in, struct value *out,
               struct trace *trace, struct infer_state *state, struct err *e)
 {
     int64_t numbers[RUN_SYMBOLS_MAX];
-    struct run_options o = {.threads = m->threads, .state = state, .trace = trace};
+    struct run_options o = {.threads = m->threads, .state = state, .trace = trace, .tuner = m->tuner};
     struct err local = {0};
     e = e ? e : &local;
     int rc = 0;
@@ -228,6 +257,30 @@ int model_run(struct infer_model *m, struct value *const *in, struct value *out,
             *e = first;
     }
     return rc;
+}
+
+int infer_model_memory(struct infer_model *m, const struct infer_dim *dims, int n, uint64_t *bytes,
+                       struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    int64_t numbers[RUN_SYMBOLS_MAX];
+    if (*m->missing)
+        return err_set(e, ERR_UNSUPPORTED, "this model cannot run: %.400s", m->missing);
+    for (uint32_t i = 0; i < m->runnable.n_symbols; i++) {
+        const char *name = sym_name(m->graph->shared->syms, SYM_UNKNOWN | m->symbols[i]);
+        numbers[i] = 1;
+        for (int k = 0; k < n; k++)
+            if (name && strcmp(name, dims[k].name) == 0)
+                numbers[i] = dims[k].value;
+        if (numbers[i] < 0)
+            return err_set(e, ERR_USAGE, "a dim of %lld", (long long)numbers[i]);
+    }
+    struct plan *p = plan_for(m, numbers, true, false, e);
+    if (!p)
+        return e->code;
+    *bytes = p->arena_bytes[0] + p->arena_bytes[1];
+    plan_unref(p);
+    return 0;
 }
 
 int outputs_give(struct infer_model *m, struct value *made, struct infer_value **out, struct err *e)

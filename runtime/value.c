@@ -94,7 +94,7 @@ struct infer_value *infer_value_none(struct infer_error *error)
 struct infer_value *infer_value_sequence(int type, struct infer_error *error)
 {
     struct err *e = to_err(error);
-    if (!dtype_valid(type)) {
+    if (type && !dtype_valid(type)) {
         err_set(e, ERR_USAGE, "element type %d is not one of ONNX's", type);
         return NULL;
     }
@@ -110,19 +110,72 @@ struct infer_value *infer_value_sequence(int type, struct infer_error *error)
     return v;
 }
 
+/* Items are of one kind, and tensors of one type. */
+static bool fits(const struct seq *s, const struct value *item)
+{
+    if (item->kind == VALUE_NONE || (s->count && item->kind != s->items[0].kind))
+        return false;
+    return s->dtype == DTYPE_NONE || (item->kind == VALUE_TENSOR && item->tensor.dtype == s->dtype);
+}
+
 int infer_value_append(struct infer_value *sequence, const struct infer_value *item,
                        struct infer_error *error)
 {
     struct err local = {0}, *e = error ? to_err(error) : &local;
     if (sequence->value.kind != VALUE_SEQUENCE)
         return err_set(e, ERR_USAGE, "the value is not a sequence");
-    enum dtype want = sequence->value.seq->dtype;
-    if (item->value.kind != VALUE_TENSOR || item->value.tensor.dtype != want)
-        return err_set(e, ERR_USAGE, "a sequence of %s tensors cannot take another kind of value",
-                       dtype_name(want));
+    struct seq *s = sequence->value.seq;
+    if (!fits(s, &item->value))
+        return err_set(e, ERR_USAGE, "a sequence of %s%s cannot take another kind of value",
+                       s->dtype ? dtype_name(s->dtype) : "values", s->dtype ? " tensors" : " of one kind");
     struct value v = {0};
     int rc = value_retain(&v, &item->value, budget_process(), e);
-    return rc < 0 ? rc : seq_insert(sequence->value.seq, sequence->value.seq->count, &v, e);
+    if (rc == 0 && atomic_load(&s->refs) > 1) { /* other holders keep what they have */
+        s = seq_clone(s, e);
+        if (!s) {
+            value_clear(&v);
+            return e->code;
+        }
+        seq_unref(sequence->value.seq);
+        sequence->value.seq = s;
+    }
+    enum dtype dtype = v.kind == VALUE_TENSOR ? v.tensor.dtype : DTYPE_NONE;
+    rc = rc < 0 ? rc : seq_insert(s, s->count, &v, e);
+    if (rc == 0)
+        s->dtype = dtype;
+    return rc;
+}
+
+/* Has the second part of a map as many values as there are keys? */
+static bool as_many(const struct value *v, int64_t n)
+{
+    return v->kind == VALUE_TENSOR ? v->tensor.rank == 1 && v->tensor.dims[0] == n
+                                   : v->kind == VALUE_SEQUENCE && v->seq->count == (size_t)n;
+}
+
+struct infer_value *infer_value_map(const struct infer_value *keys, const struct infer_value *values,
+                                    struct infer_error *error)
+{
+    struct err *e = to_err(error);
+    const struct tensor *k = &keys->value.tensor;
+    if (keys->value.kind != VALUE_TENSOR || k->rank != 1 ||
+        (k->dtype != DTYPE_STRING && !dtype_is_int(k->dtype)) || !as_many(&values->value, k->dims[0])) {
+        err_set(e, ERR_USAGE, "a map takes a 1-D tensor of integers or strings, and as many values");
+        return NULL;
+    }
+    struct value kept = {0};
+    struct infer_value *v = value_new(e);
+    struct map *m = v ? map_new(budget_process(), e) : NULL;
+    if (m && value_retain(&kept, &keys->value, budget_process(), e) == 0) {
+        m->keys = kept.tensor;
+        if (value_retain(&m->values, &values->value, budget_process(), e) == 0) {
+            v->value = (struct value){.kind = VALUE_MAP, .map = m};
+            return v;
+        }
+    }
+    map_unref(m);
+    mem_free(v);
+    return NULL;
 }
 
 void infer_value_free(struct infer_value *v)
@@ -270,18 +323,36 @@ struct infer_value *infer_value_read(const char *path, const char *name, char *n
     return v;
 }
 
+/* Was it an optional's message that was read? It could be the bare value's: of a tensor no more than its
+ * type may have been understood, of a sequence that it has a tensor. */
+static bool is_optional(const struct infer_port *p, const struct value *v, int rc)
+{
+    if (rc < 0)
+        return false;
+    return v->kind == VALUE_NONE ? p->kind != INFER_TENSOR : (enum infer_kind)v->kind == p->kind;
+}
+
 struct infer_value *infer_value_read_for(const struct infer_port *p, const char *path, char *name_out,
                                          size_t name_size, struct infer_error *error)
 {
     struct err local = {0}, *e = error ? to_err(error) : &local;
-    enum data_message as = p->optional                   ? DATA_OPTIONAL
-                           : p->kind == INFER_SEQUENCE   ? DATA_SEQUENCE
-                           : p->kind == INFER_MAP        ? DATA_MAP
-                                                         : DATA_TENSOR;
+    enum data_message as = p->kind == INFER_SEQUENCE ? DATA_SEQUENCE
+                           : p->kind == INFER_MAP    ? DATA_MAP
+                                                     : DATA_TENSOR;
     struct infer_value *v = value_new(e);
     if (!v)
         return NULL;
-    if (data_read(&v->value, budget_process(), path, as, name_out, name_size, e) < 0) {
+    int rc = data_read(&v->value, budget_process(), path, p->optional ? DATA_OPTIONAL : as, name_out,
+                       name_size, e);
+    if (p->optional && !is_optional(p, &v->value, rc)) {
+        struct value bare;
+        if (data_read(&bare, budget_process(), path, as, name_out, name_size, NULL) == 0) {
+            value_clear(&v->value);
+            v->value = bare;
+            rc = 0;
+        }
+    }
+    if (rc < 0) {
         mem_free(v);
         return NULL;
     }
@@ -293,10 +364,19 @@ int infer_value_write(const struct infer_value *v, const char *name, const char 
 {
     struct err local = {0}, *e = error ? to_err(error) : &local;
     if (path_ends(path, ".pb"))
-        return data_write(&v->value, name, path, e);
+        return data_write(&v->value, name, false, path, e);
     if (!path_ends(path, ".npy"))
         return err_set(e, ERR_USAGE, "'%.200s': expected a name that ends in .npy or .pb", path);
     if (v->value.kind != VALUE_TENSOR)
         return err_set(e, ERR_USAGE, "'%.200s': only a tensor fits into .npy", path);
     return npy_write(&v->value.tensor, path, e);
+}
+
+int infer_value_write_for(const struct infer_port *p, const struct infer_value *v, const char *path,
+                          struct infer_error *error)
+{
+    struct err local = {0}, *e = error ? to_err(error) : &local;
+    if (!path_ends(path, ".pb"))
+        return infer_value_write(v, p->name, path, error);
+    return data_write(&v->value, p->name, p->optional, path, e);
 }

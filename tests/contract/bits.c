@@ -113,6 +113,7 @@ static const char *const tiny[][2] = {
     {"cache", "batch=3,sequence=5,past=7"},
     {"dims", "a=3,b=5"},
     {"late", "n=40"},
+    {"tied", "batch=3,sequence=5"},
     {"loop_sum", "k=9"},
     {"scan_sum", "n=6"},
     {"if_else", "n=5"},

@@ -137,6 +137,26 @@ static void known_if(void)
     infer_model_free(kept);
 }
 
+/* A product by a constant's transpose is not changed by reading the constant as it lies. */
+static void tied_table(void)
+{
+    static const char *const passes[] = {"none", "", "-linear"};
+    struct job want = {0};
+    struct infer_model *models[3];
+    for (int i = 0; i < 3; i++) {
+        struct infer_load_options o = {.size = sizeof o, .threads = 1, .passes = passes[i]};
+        struct job j = {0};
+        models[i] = model_load(tiny_path("tied"), &o);
+        if (CHECK(job_init(i ? &j : &want, models[i], "batch=2,sequence=3", 1)) &&
+            CHECK(job_ok(i ? &j : &want)) && i)
+            CHECK(jobs_same(&j, &want));
+        job_clear(&j);
+    }
+    job_clear(&want);
+    for (int i = 0; i < 3; i++)
+        infer_model_free(models[i]);
+}
+
 static void sequence_values(void)
 {
     struct infer_model *m = tiny_load("sequence", 1, "cpu");
@@ -245,6 +265,6 @@ static const struct unit_test tests[] = {
     TEST(symbols_disagree), TEST(wrong_inputs), TEST(wrong_counts),    TEST(empty_batch),
     TEST(loop_values),      TEST(loop_ones),    TEST(known_if),        TEST(sequence_values),
     TEST(text_values),      TEST(reports),      TEST(optional_values), TEST(external_values),
-    TEST(check_report),
+    TEST(check_report),     TEST(tied_table),
 };
 UNIT_MAIN(tests)

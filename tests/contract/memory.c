@@ -66,6 +66,17 @@ static void limit_at_load(void)
 /* ---- failing allocations
  * -------------------------------------------------------------------------- */
 
+static struct infer_value *small_map(const struct infer_port *p, struct infer_error *e)
+{
+    struct infer_value *keys = infer_value_new(p->type, 1, (int64_t[]){1}, e), *map = NULL;
+    struct infer_value *values = keys ? infer_value_new(p->value_type, 1, (int64_t[]){1}, e) : NULL;
+    if (values)
+        map = infer_value_map(keys, values, e);
+    infer_value_free(keys);
+    infer_value_free(values);
+    return map;
+}
+
 /* Load and run. 0, or the code of what failed. */
 static int attempt(const char *name, const char *dims, const char *device)
 {
@@ -81,7 +92,7 @@ static int attempt(const char *name, const char *dims, const char *device)
         int64_t d[INFER_RANK_MAX];
         for (int k = 0; k < p->rank; k++)
             d[k] = p->dims[k] >= 0 ? p->dims[k] : dims_find(dims, p->symbols[k]);
-        in[i] = infer_value_new(p->type, p->rank, d, &e);
+        in[i] = p->kind == INFER_MAP ? small_map(p, &e) : infer_value_new(p->type, p->rank, d, &e);
     }
     if (e.code == 0)
         infer_run(m, (const struct infer_value *const *)in, n_in, out, n_out, NULL, &e);
@@ -139,6 +150,7 @@ static void failing_control(void)
     fail_each("scan_sum", "n=4", "cpu", false);
     fail_each("if_else", "n=4", "cpu", false);
     fail_each("sequence", "n=3", "cpu", false);
+    fail_each("maps", "n=3", "cpu", false);
     fail_each("late", "n=9", "cpu", false);
 }
 
