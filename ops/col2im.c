@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Col2Im: columns of blocks back into an image, overlaps added. Every element of the image adds up
- * its blocks in their order (in f32, f64 or int64), so that it rounds once and knows no split.
+ * its blocks in their order (in f32, f64 or int64), so that it rounds once and knows no split. Bools are
+ * or-ed; a string comes from one block, or is empty where there is none.
  */
 #include "ops/layout.h"
 
@@ -14,7 +15,7 @@ static int col2im_infer(struct infer *c, struct err *e)
     const struct col2im_attrs *a = c->attrs;
     const int64_t *image, *block;
     int64_t n, n_block, dims[TENSOR_RANK_MAX], size = 1;
-    int r = infer_dtypes(c, 0, DT_NUMERIC, e);
+    int r = infer_dtypes(c, 0, DT_NUMERIC | DT_COMPLEX | DT(BOOL) | DT(STRING), e);
     if (r)
         return r;
     int known = layout_list(c, 1, &image, &n, e);
@@ -102,16 +103,26 @@ static int read_geometry(const struct call *c, struct geometry *g, struct err *e
 
 /* Sums for one element of the image at `at` of plane `plane`, in the type that its dtype computes
  * in. */
-union sum {
+struct sum {
     float f;
-    double d;
+    double d[2];
     int64_t i;
+    struct str s;
+    int strings;
 };
 
-static void add_element(const struct tensor *x, int64_t at, union sum *sum)
+static void add_element(const struct tensor *x, int64_t at, struct sum *sum)
 {
     if (x->dtype == DTYPE_F64) {
-        sum->d += ((const double *)x->data)[at];
+        sum->d[0] += ((const double *)x->data)[at];
+    } else if (x->dtype == DTYPE_C64 || x->dtype == DTYPE_C128) {
+        double v[2];
+        elems_to_f64(x->dtype == DTYPE_C64 ? DTYPE_F32 : DTYPE_F64, x->data, 2 * at, 2, v);
+        sum->d[0] += v[0];
+        sum->d[1] += v[1];
+    } else if (x->dtype == DTYPE_STRING) {
+        sum->s = ((const struct str *)x->data)[at];
+        sum->strings++;
     } else if (dtype_is_float(x->dtype)) {
         float v;
         elems_to_f32(x->dtype, x->data, at, 1, &v);
@@ -124,7 +135,7 @@ static void add_element(const struct tensor *x, int64_t at, union sum *sum)
 }
 
 static void sum_blocks(const struct tensor *x, const struct geometry *g, int64_t plane,
-                       const int64_t *at, union sum *sum)
+                       const int64_t *at, struct sum *sum)
 {
     int64_t k[SPACE_MAX] = {0};
     for (int64_t b = 0; b < g->block_size; b++) {
@@ -140,6 +151,20 @@ static void sum_blocks(const struct tensor *x, const struct geometry *g, int64_t
         for (int i = g->n - 1; i >= 0 && ++k[i] == g->block[i]; i--)
             k[i] = 0;
     }
+}
+
+static void put_sum(struct tensor *y, int64_t o, const struct sum *sum)
+{
+    if (y->dtype == DTYPE_STRING)
+        ((struct str *)y->data)[o] = sum->s;
+    else if (y->dtype == DTYPE_F64)
+        ((double *)y->data)[o] = sum->d[0];
+    else if (y->dtype == DTYPE_C64 || y->dtype == DTYPE_C128)
+        elems_from_f64(y->dtype == DTYPE_C64 ? DTYPE_F32 : DTYPE_F64, y->data, 2 * o, 2, sum->d);
+    else if (dtype_is_float(y->dtype))
+        elems_from_f32(y->dtype, y->data, o, 1, &sum->f);
+    else
+        dtype_store_i64(y->dtype, tensor_at(y, o), sum->i);
 }
 
 static int64_t col2im_cost(const struct call *c)
@@ -166,20 +191,16 @@ static int col2im_run(struct call *c, int64_t begin, int64_t end, int member, st
     if (r)
         return r;
     for (int64_t o = s.first; o < s.last; o++) {
-        union sum sum;
-        memset(&sum, 0, sizeof sum);
+        struct sum sum = {0};
         int64_t rest = o % g.image_size;
         for (int i = g.n - 1; i >= 0; i--) {
             at[i] = rest % g.image[i];
             rest /= g.image[i];
         }
         sum_blocks(x, &g, o / g.image_size, at, &sum);
-        if (y->dtype == DTYPE_F64)
-            ((double *)y->data)[o] = sum.d;
-        else if (dtype_is_float(y->dtype))
-            elems_from_f32(y->dtype, y->data, o, 1, &sum.f);
-        else
-            dtype_store_i64(y->dtype, tensor_at(y, o), sum.i);
+        if (sum.strings > 1)
+            return err_set(e, ERR_UNSUPPORTED, "blocks overlap, and strings cannot be added");
+        put_sum(y, o, &sum);
     }
     return 0;
 }

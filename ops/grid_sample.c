@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GridSample: values at the places that a grid names, in any number of spatial dims. Nearest moves
- * elements of any dtype; linear and cubic compute in f64 and round once. The padding applies to
+ * elements of any dtype; linear and cubic compute in f64 and round once (complex numbers by their parts). The padding applies to
  * each place that a filter reads, so that reflection and border mean the same for every mode.
  */
 #include <math.h>
@@ -51,7 +51,7 @@ static int sample_infer(struct infer *c, struct err *e)
     enum padding padding;
     int r = read_modes(c->attrs, &mode, &padding, e);
     if (!r && mode != MODE_NEAREST)
-        r = infer_dtypes(c, 0, DT_NUMERIC, e);
+        r = infer_dtypes(c, 0, DT_NUMERIC | DT_COMPLEX, e);
     if (!r)
         r = infer_dtypes(c, 1, DT_FLOATS, e);
     if (r)
@@ -122,19 +122,45 @@ static void make_taps(struct taps *t, enum mode mode, enum padding padding, bool
         t->place[i] = pad_place(padding, align, from + i, n);
 }
 
-/* One output element: taps of each dim, outermost first, over a plane of the input. */
-static double blend(const struct tensor *x, int64_t plane, const struct taps *t,
+/* Numbers of a type, one or two of which are an element. */
+struct numbers {
+    const void *data;
+    enum dtype type;
+    int64_t parts, part;
+};
+
+static struct numbers numbers_of(const struct tensor *x)
+{
+    bool complex = dtype_kind(x->dtype) == 'C';
+    enum dtype type = x->dtype == DTYPE_C64 ? DTYPE_F32 : complex ? DTYPE_F64 : x->dtype;
+    return (struct numbers){x->data, type, complex ? 2 : 1, 0};
+}
+
+/* One output number: taps of each dim, outermost first, over a plane of the input. */
+static double blend(const struct numbers *x, int64_t plane, const struct taps *t,
                     const int64_t *dims, int n)
 {
     double sum = 0, v;
     if (n == 0) {
-        elems_to_f64(x->dtype, x->data, plane, 1, &v);
+        elems_to_f64(x->type, x->data, plane * x->parts + x->part, 1, &v);
         return v;
     }
     for (int i = 0; i < t->n; i++)
         if (t->place[i] >= 0)
             sum += t->weight[i] * blend(x, plane * dims[0] + t->place[i], t + 1, dims + 1, n - 1);
     return sum;
+}
+
+static void put_blend(const struct tensor *x, struct tensor *y, int64_t at, int64_t plane,
+                      const struct taps *t)
+{
+    struct numbers from = numbers_of(x);
+    for (; from.part < from.parts; from.part++) {
+        double v = blend(&from, plane, t, x->dims + 2, x->rank - 2);
+        if (!dtype_is_float(from.type))
+            v = nearbyint(v);
+        elems_from_f64(from.type, y->data, at * from.parts + from.part, 1, &v);
+    }
 }
 
 static int64_t sample_cost(const struct call *c)
@@ -164,10 +190,7 @@ static void put_sample(const struct tensor *x, struct tensor *y, int64_t at, int
     int n = x->rank - 2;
     size_t size = dtype_size(x->dtype);
     if (mode != MODE_NEAREST) {
-        double v = blend(x, plane, t, x->dims + 2, n);
-        if (!dtype_is_float(y->dtype))
-            v = nearbyint(v);
-        elems_from_f64(y->dtype, y->data, at, 1, &v);
+        put_blend(x, y, at, plane, t);
         return;
     }
     for (int i = 0; i < n && plane >= 0; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unique: slices along an axis (or elements) compared by their elements in order, -0 as 0, NaN as
- * NaN and last, strings by their bytes. A stable merge sort brings equal ones together, the first
+ * NaN and last, complex numbers by their real parts first, strings by their bytes. A stable merge sort brings equal ones together, the first
  * of each first.
  */
 #include "ops/layout.h"
@@ -10,10 +10,11 @@ struct unique_attrs {
     int64_t axis, sorted;
 };
 
-/* n slices, each of `outer` runs of `inner` elements, a run of slice i being the i-th of n. */
+/* n slices, each of `outer` runs of `inner` numbers or strings, a run of slice i being the i-th of n. */
 struct slices {
     const struct tensor *x;
     int64_t n, outer, inner;
+    size_t size; /* bytes of one of inner: half a complex number */
     const uint64_t *keys; /* of all elements; NULL for strings */
 };
 
@@ -22,7 +23,7 @@ static int unique_infer(struct infer *c, struct err *e)
     const struct unique_attrs *a = c->attrs;
     int rank = infer_rank(c, 0), axis = 0, r;
     int64_t dims[TENSOR_RANK_MAX], count, all;
-    r = infer_dtypes(c, 0, DT_ORDERED | DT(STRING), e);
+    r = infer_dtypes(c, 0, DT_ORDERED | DT_COMPLEX | DT(STRING), e);
     if (r)
         return r;
     count = infer_fresh(c);
@@ -146,7 +147,7 @@ static int write_outputs(struct call *c, const struct slices *s, const struct gr
         dims[axis] = g->count;
     }
     int r = call_output(c, 0, x->dtype, axis < 0 ? 1 : x->rank, dims, e);
-    size_t run = (size_t)s->inner * dtype_size(x->dtype);
+    size_t run = (size_t)s->inner * s->size;
     struct tensor *y = call_out(c, 0);
     for (int64_t o = 0; !r && y && run && o < s->outer; o++)
         for (int64_t i = 0; i < g->count; i++)
@@ -162,27 +163,35 @@ static int write_outputs(struct call *c, const struct slices *s, const struct gr
     return r;
 }
 
+/* The type of the two parts of a complex number, else the type itself. */
+static enum dtype part_of(enum dtype t)
+{
+    return t == DTYPE_C64 ? DTYPE_F32 : t == DTYPE_C128 ? DTYPE_F64 : t;
+}
+
 static int run_with(struct call *c, const struct unique_attrs *a, struct err *e)
 {
     const struct tensor *x = call_in(c, 0);
     int axis = a->axis == ATTR_ABSENT ? -1 : (int)(a->axis < 0 ? a->axis + x->rank : a->axis);
     int64_t count = tensor_count(x);
-    struct slices s = {.x = x, .n = count, .outer = 1, .inner = 1};
+    enum dtype type = part_of(x->dtype);
+    int64_t parts = type == x->dtype ? 1 : 2;
+    struct slices s = {.x = x, .n = count, .outer = 1, .inner = parts, .size = dtype_size(type)};
     if (axis >= 0) {
         s.n = x->dims[axis];
         s.outer = dims_product(x->dims, 0, axis);
-        s.inner = dims_product(x->dims, axis + 1, x->rank);
+        s.inner = dims_product(x->dims, axis + 1, x->rank) * parts;
     }
     bool text = x->dtype == DTYPE_STRING;
     int64_t *room = mem_calloc(c->budget, (size_t)s.n, 5 * sizeof *room, e);
-    uint64_t *keys = room ? mem_calloc(c->budget, text ? 0 : (size_t)count, sizeof *keys, e) : NULL;
+    uint64_t *keys = room ? mem_calloc(c->budget, text ? 0 : (size_t)(count * parts), sizeof *keys, e) : NULL;
     int r = ERR_MEMORY;
     if (!room || !keys) {
         r = e && e->code ? e->code : r;
         goto done;
     }
     if (!text) {
-        order_keys(x->dtype, x->data, 0, 1, count, keys);
+        order_keys(type, x->data, 0, 1, count * parts, keys);
         s.keys = keys;
     }
     struct groups g = {0, room, room + s.n, room + 2 * s.n};

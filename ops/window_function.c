@@ -51,6 +51,8 @@ static int fill(struct call *c, struct shape s, int64_t begin, int64_t end)
             double x = period ? 2 * 3.14159265358979323846 * (double)(i + k) / (double)period
                               : 3.14159265358979323846;
             chunk[k] = s.a - s.b * cos(x) + s.c * cos(2 * x);
+            /* An integer is what a float is cut to: 1 at the peak, not the 0.999.. of a double. */
+            chunk[k] = dtype_is_float(y->dtype) ? chunk[k] : (float)chunk[k];
         }
         elems_from_f64(y->dtype, y->data, i, count, chunk);
     }

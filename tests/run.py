@@ -23,6 +23,8 @@ and, only where named:
 
     sweep         ../shared/models/sweep, as real with tests/models/sweep_excluded.txt
     levels        conformance at every CPU level that this machine has
+    plain         conformance and real with all passes off: what they expect, they expect of the graph as it is
+    sanitized     conformance, real, sweep and peers in the build with the address sanitizer
 
 A suite that lacks its data is skipped and says why. Needs Python alone; making the conformance and arch
 data needs the packages that tools/test.sh installs.
@@ -264,13 +266,13 @@ def model_cases(folder, excluded):
                      "--compare", "tensor"], {4} if name in excluded else {0}
 
 
-def run_models(a, count, kind, list_name):
+def run_models(a, count, kind, list_name, env=None):
     folder = SHARED / "models" / kind
     if not folder.is_dir():
         return count.skip(f"no ../shared/models/{kind}")
     path = ROOT / "tests/models" / list_name
     excluded = listed(path)
-    results = run_cases(a, count, [(n, [str(x) for x in c], w) for n, c, w in model_cases(folder, excluded)])
+    results = run_cases(a, count, [(n, [str(x) for x in c], w) for n, c, w in model_cases(folder, excluded)], env=env)
     for name in excluded:
         if results.get(name, (4,))[0] == 0:
             print(f"NOTE {kind}: {name} passes now; take it out of {path.relative_to(ROOT)}")
@@ -282,6 +284,12 @@ def suite_real(a, count):
 
 def suite_sweep(a, count):
     run_models(a, count, "sweep", "sweep_excluded.txt")
+
+
+def suite_plain(a, count):
+    off = {"INFER_PASSES": "none"}
+    suite_conformance(a, count, off)
+    run_models(a, count, "real", "excluded.txt", off)
 
 
 def save_and_check(a, checker, name, arguments, folder):
@@ -439,6 +447,15 @@ def suite_asan(a, count):
     suite_broken(b, count)
 
 
+def suite_sanitized(a, count):
+    b = sanitized_build(a, count, "asan", "address,undefined")
+    if b:
+        suite_conformance(b, count, SUPPRESS)
+        run_models(b, count, "real", "excluded.txt", SUPPRESS)
+        run_models(b, count, "sweep", "sweep_excluded.txt", SUPPRESS)
+        suite_peers(b, count)
+
+
 def suite_tsan(a, count):
     b = sanitized_build(a, count, "tsan", "thread", "-Dthreads=pthreads")
     if b:
@@ -450,8 +467,8 @@ def suite_tsan(a, count):
 SUITES = {"meson": suite_meson, "style": suite_style, "cli": suite_cli, "conformance": suite_conformance,
           "real": suite_real, "save": suite_save, "peers": suite_peers, "python": suite_python,
           "broken": suite_broken, "arch": suite_arch, "asan": suite_asan, "tsan": suite_tsan,
-          "sweep": suite_sweep, "levels": suite_levels}
-LONG = {"sweep", "levels"}
+          "sweep": suite_sweep, "levels": suite_levels, "plain": suite_plain, "sanitized": suite_sanitized}
+LONG = {"sweep", "levels", "plain", "sanitized"}
 
 
 def main():

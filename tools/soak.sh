@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What takes long: sh tools/soak.sh [sweep|levels|fail|runs|fuzz ...]; all of them, about an hour, by default.
+# What takes long: sh tools/soak.sh [sweep|levels|plain|sanitized|fail|runs|fuzz ...]; all of them, about an hour, by default.
 #
 #   sweep    several hundred small models with known answers
 #   levels   ONNX's own tests at every CPU level
+#   plain    ONNX's own tests and real models with all passes off
+#   sanitized  ONNX's own tests, real and small models and single operators under the address sanitizer
 #   fail     every allocation of a load and a run fails, one by one, on small models under the address sanitizer
 #   runs     ten thousand runs of a text encoder with random batch and sequence; memory must stay flat
 #   fuzz     each target for FUZZ_SECONDS (600); what it finds goes to build/fuzz/TARGET and stops the target
@@ -51,6 +53,14 @@ soak_levels() {
     suite levels
 }
 
+soak_plain() {
+    suite plain
+}
+
+soak_sanitized() {
+    suite sanitized
+}
+
 soak_fail() {
     ninja -C build/asan tests/contract/soak infer-run >/dev/null || { count "the sanitized build" 1; return; }
     tiny=build/asan/tests/contract/tiny
@@ -96,11 +106,11 @@ soak_fuzz() {
 }
 
 [ -f build/build.ninja ] && [ -x $python ] || { echo "run tools/test.sh first" >&2; exit 2; }
-for part in ${*:-sweep levels fail runs fuzz}; do
+for part in ${*:-sweep levels plain sanitized fail runs fuzz}; do
     begin=$(date +%s)
     case $part in
-    sweep | levels | fail | runs | fuzz) "soak_$part" ;;
-    *) echo "soak.sh: '$part' is not sweep, levels, fail, runs or fuzz" >&2; exit 2 ;;
+    sweep | levels | plain | sanitized | fail | runs | fuzz) "soak_$part" ;;
+    *) echo "soak.sh: '$part' is not sweep, levels, plain, sanitized, fail, runs or fuzz" >&2; exit 2 ;;
     esac
     echo "$part: $(($(date +%s) - begin)) s"
 done

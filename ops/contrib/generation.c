@@ -7,7 +7,7 @@
 
 #include "kernels/softmax.h"
 
-enum { GEN_BEAMS_MAX = 1024 };
+enum { GEN_BEAMS_MAX = 128 };
 
 static const struct gen_model *model_of(const struct attrs_generation *at)
 {
@@ -32,6 +32,15 @@ int gen_past_form(struct gen_form *f, const struct graph_value *v, int rank, int
     f->past_dtype = t->dtype;
     f->heads = t->dims[heads];
     f->head_size = t->dims[size];
+    return 0;
+}
+
+int gen_carried(const struct fact *past, const struct fact *present, int i, struct err *e)
+{
+    const struct type *a = &past->type, *b = &present->type;
+    if (a->kind != TYPE_TENSOR || b->kind != TYPE_TENSOR || a->dtype != b->dtype ||
+        (a->rank >= 0 && b->rank >= 0 && a->rank != b->rank))
+        return err_set(e, ERR_MODEL, "present %d of the decoder is not of its past's type", i);
     return 0;
 }
 
@@ -150,7 +159,8 @@ static int read_limits(struct gen *g, struct err *e)
     if (rc < 0)
         return rc;
     if (g->beams < 1 || g->beams > GEN_BEAMS_MAX)
-        return err_set(e, ERR_INPUT, "%lld beams, expected 1 to %d", (long long)g->beams, GEN_BEAMS_MAX);
+        return err_set(e, g->beams < 1 ? ERR_INPUT : ERR_LIMIT, "%lld beams, expected 1 to %d", (long long)g->beams,
+                       GEN_BEAMS_MAX);
     if (!(g->repetition > 0))
         return err_set(e, ERR_INPUT, "the repetition penalty is %g, expected more than 0", (double)g->repetition);
     if (g->max_length <= g->prompt)
@@ -400,5 +410,4 @@ void gen_append(struct gen *g)
     g->sequences = to;
     g->spare = from;
     g->length++;
-    g->current = false;
 }

@@ -80,7 +80,6 @@ struct gen {
     /* The decoder's ends, and what some of its inputs are at every call. */
     struct value *in, *out, *kept;
     int32_t *mask, *positions;        /* [rows][max_length], [rows]: of the decoder-only kind */
-    bool current;                     /* the pasts in `in` are those of the rows as they are */
 
     void *blocks[GEN_BLOCKS];
     int n_blocks;
@@ -125,6 +124,8 @@ bool gen_is(const struct graph_value *v, const char *name);
 /* The past `v` of the file: its dtype, and the numbers of its dims `heads` and `size`. */
 int gen_past_form(struct gen_form *f, const struct graph_value *v, int rank, int heads, int size,
                   struct err *e) WARN_UNUSED;
+/* A present may be the next call's past: ERR_MODEL if not. */
+int gen_carried(const struct fact *past, const struct fact *present, int i, struct err *e) WARN_UNUSED;
 /* The ends of the decoder. */
 int gen_ends(struct gen *g, struct err *e) WARN_UNUSED;
 /* *v becomes a new zeroed tensor. */

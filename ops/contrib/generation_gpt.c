@@ -60,9 +60,13 @@ static int gpt_infer(struct infer *c, const struct gen_inputs *inputs, struct er
         in[IN_PAST + f->n_self].type =
             (struct type){.kind = TYPE_TENSOR, .dtype = DTYPE_I32, .rank = 1, .dims = {1}};
     int rc = 0;
-    for (int i = 0; i < 2 && rc == 0; i++)
-        if (graphs[i])
-            rc = c->graph(c, (struct graph *)graphs[i], in, graphs[i]->n_inputs, out, graphs[i]->n_outputs, e);
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        if (!graphs[i])
+            continue;
+        rc = c->graph(c, (struct graph *)graphs[i], in, graphs[i]->n_inputs, out, graphs[i]->n_outputs, e);
+        for (int k = 0; k < f->n_self && rc == 0; k++)
+            rc = gen_carried(&in[IN_PAST + k], &out[1 + k], k, e);
+    }
     return rc;
 }
 
