@@ -43,7 +43,8 @@ struct import_report {
 
 /* 0 with a graph that is in order and whole; ERR_UNSUPPORTED with a graph that has its inputs,
  * outputs and known nodes only, to be described but not run, and a line that sums the report up;
- * else *out is NULL. */
+ * ERR_MODEL in its place if all that is missing are operators that ONNX does not have; else *out is
+ * NULL. */
 int onnx_import(struct onnx_model *m, struct graph **out, struct import_report *report,
                 struct err *e) WARN_UNUSED;
 

@@ -107,12 +107,20 @@ char *import_report_text(const struct import_report *r, struct budget *b, struct
     return text_take(&t, e);
 }
 
+/* All of ONNX's operators are known here: one of its own set that is not is the model's mistake. */
+static bool is_mistake(const struct import_item *x)
+{
+    return x->kind == IMPORT_OPERATOR && !strcmp(x->domain, "ai.onnx");
+}
+
 int import_report_error(const struct import_report *r, struct err *e)
 {
     char line[512];
-    size_t at = 0, operators = 0;
-    for (size_t i = 0; i < r->n; i++)
+    size_t at = 0, operators = 0, mistakes = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        mistakes += is_mistake(&r->items[i]);
         operators += r->items[i].kind == IMPORT_OPERATOR || r->items[i].kind == IMPORT_VERSION;
+    }
     line[0] = 0;
     for (size_t i = 0; i < r->n && at + 2 < sizeof line; i++) {
         const struct import_item *x = &r->items[i];
@@ -130,6 +138,8 @@ int import_report_error(const struct import_report *r, struct err *e)
                          x->count == 1 ? "" : "s");
         at += n > 0 ? (size_t)n : 0;
     }
+    if (mistakes == r->n + r->more)
+        return err_set(e, ERR_MODEL, "%zu operator%s not in ONNX: %s", mistakes, mistakes == 1 ? " is" : "s are", line);
     if (operators == r->n + r->more)
         return err_set(e, ERR_UNSUPPORTED, "%zu operator%s not supported: %s", r->n + r->more,
                        r->n + r->more == 1 ? " is" : "s are", line);

@@ -224,7 +224,7 @@ static int import(struct infer_model *m, const struct infer_load_options *o, str
 {
     struct import_report report = {0};
     int rc = onnx_import(m->file, &m->graph, &report, e);
-    if (rc == ERR_UNSUPPORTED && o->check && m->graph) {
+    if (rc < 0 && o->check && m->graph) {
         err_clear(e);
         rc = 0;
     }

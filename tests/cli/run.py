@@ -140,6 +140,11 @@ def test_fifo_is_refused(d):
 
 def test_wrong_model(d):
     call(model("wrong_graph"), status=3, err="nowhere")
+    # ONNX's own set has no such operator, in any version: nothing that could ever be supported.
+    (d / "no.onnx").write_bytes(onnxfile.model(graph([node("NoSuch", ["x"], ["y"])], [info("x", FLOAT, [])],
+                                                     [info("y", FLOAT, [])])))
+    call(d / "no.onnx", status=3, err="not in ONNX: NoSuch")
+    call(d / "no.onnx", "--check", status=4, out="NoSuch")
 
 
 def test_unsupported_model(d):
