@@ -52,7 +52,7 @@ static void read_masks(struct bmp *f, size_t header)
 {
     static const uint32_t five[] = {0x7c00, 0x3e0, 0x1f}, eight[] = {0xff0000, 0xff00, 0xff};
     memcpy(f->masks, f->bits == 16 ? five : eight, sizeof f->masks);
-    if (f->compression == COMPRESSION_NONE || f->size < 66)
+    if ((f->compression != COMPRESSION_MASKS && f->compression != COMPRESSION_ALPHA_MASKS) || f->size < 66)
         return;
     for (int i = 0; i < 3; i++)
         f->masks[i] = get(f->data + 54 + 4 * i, 4);
