@@ -47,6 +47,8 @@ const struct binary_f32_kernel *const binary_f32_kernels[] = {
 #if defined(__x86_64__)
     &binary_f32_avx2,
     &binary_f32_avx512,
+#elif defined(__aarch64__)
+    &binary_f32_neon,
 #endif
 };
 const unsigned binary_f32_kernel_count = sizeof(binary_f32_kernels) / sizeof(*binary_f32_kernels);

@@ -48,7 +48,7 @@ struct binary_f32_kernel {
 };
 extern const struct binary_f32_kernel *const binary_f32_kernels[];
 extern const unsigned binary_f32_kernel_count;
-extern const struct binary_f32_kernel binary_f32_avx2, binary_f32_avx512;
+extern const struct binary_f32_kernel binary_f32_avx2, binary_f32_avx512, binary_f32_neon;
 
 /* The best usable function; never NULL. f64, i32 and i64 are plain C. u32 and u64 can use add, sub
  * and mul of i32 and i64. */

@@ -140,6 +140,8 @@ const struct cast_kernel *const cast_kernels[] = {
 #if defined(__x86_64__)
     &cast_avx2,
     &cast_avx512,
+#elif defined(__aarch64__)
+    &cast_neon,
 #endif
 };
 const unsigned cast_kernel_count = sizeof(cast_kernels) / sizeof(*cast_kernels);

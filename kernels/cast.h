@@ -43,7 +43,7 @@ struct cast_kernel {
 };
 extern const struct cast_kernel *const cast_kernels[];
 extern const unsigned cast_kernel_count;
-extern const struct cast_kernel cast_avx2, cast_avx512;
+extern const struct cast_kernel cast_avx2, cast_avx512, cast_neon;
 
 /* The best usable function; never NULL. */
 cast_fn *cast_pick(enum cast_op op);

@@ -2,18 +2,23 @@
 /* Convolution of f32 images in NCHW order: one, two or three spatial dims, groups, strides,
  * dilations, pads; bias, a second summand and a clip fused.
  *
- * What is computed. y[n][o][pixel] = clip(sum + bias[o] + add[n][o][pixel]), where sum is one chain
- * of fused multiply-adds over (input channel, kernel row, kernel column) in this order, from zero,
- * pads counting as zeros; the rules of kernels/gemm.h hold: the same bits for any tasks, any batch.
+ * What is computed. y[n][o][pixel] = clip(sum + bias[o] + add[n][o][pixel]), where sum runs over
+ * (kernel depth, row, column, input channel) in this order, in chains of fused multiply-adds over
+ * fixed blocks whose sums are added in order. The order follows from the shape of one image and the
+ * level alone: the same bits for any tasks, any batch. A tap that lies in the pads adds zero: its
+ * weight is either multiplied by zero or left out, which differs only where the weight is infinite
+ * or NaN.
  *
- * How. A convolution is the product of the weights (OC/groups x K, K = IC/groups * taps, packed
- * once as the A panels of kernels/gemm.h, a group after the other) and the image's patches (K x
- * pixels), which each task packs for its own pixels into scratch; or, where a group has one input
- * channel, a direct kernel that runs along the image's rows. Which one, and the packed layout,
- * follow from the weights' shape and the level alone.
+ * How. A convolution is the product of the weights (OC/groups x K, K = taps * IC/groups, packed
+ * once) and the image's patches (K x pixels), which each task packs for its own pixels. Vectors run
+ * along the pixels, or along the output channels where planes are small or many taps meet only
+ * pads: those are then left out (conv_product.c). Where a group has one input channel, a direct
+ * kernel runs along the image's rows (conv_depthwise.c). The packed layout follows from the
+ * weights' shape and the level, and serves every way.
  *
  * Who calls. conv_f32_init() is cheap (no memory): call it whenever the dims are known. x, y and
- * add are contiguous; nothing outside of them is touched; y overlaps no input. Any thread may run any task, with a scratch of its own.
+ * add are contiguous; nothing outside of them is touched; y overlaps no input. Any thread may run
+ * any task, with a scratch of its own.
  */
 #pragma once
 
@@ -31,15 +36,19 @@ struct conv_shape {
     int64_t in[3], kernel[3], out[3], stride[3], dilation[3], pad[3];
 };
 
-enum conv_path { CONV_GEMM, CONV_DEPTHWISE };
+enum conv_path {
+    CONV_PIXELS,    /* a product, vectors along the pixels */
+    CONV_CHANNELS,  /* a product, vectors along the output channels */
+    CONV_DEPTHWISE,
+};
 
 struct conv_f32 {
     struct conv_shape shape;
     const struct gemm_f32_kernel *kernel;
     enum conv_path path;
-    size_t in_pixels, out_pixels, taps, k;       /* k: IC / groups * taps */
-    size_t group_rows, group_weights;            /* OC / groups; packed floats a group */
-    size_t k_block;                              /* rows of patches packed at a time */
+    size_t in_pixels, out_pixels, taps, k;       /* k: taps * IC / groups */
+    size_t group_rows, group_channels;           /* OC / groups, IC / groups */
+    size_t k_block;                              /* the K of one chain */
     size_t pixel_block, pixel_count;             /* pixels a task, tasks an image */
     size_t row_block, row_count;                 /* output channels a task, tasks a group */
     size_t task_count;

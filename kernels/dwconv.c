@@ -3,6 +3,8 @@
 
 #if defined(__x86_64__)
 #include "kernels/x86/dwconv.h"
+#elif defined(__aarch64__)
+#include "kernels/arm/dwconv.h"
 #endif
 
 enum { STRIP = 16 };
@@ -43,8 +45,13 @@ static void dwconv_f32_c(const struct dwconv_f32_tile *t)
 const struct dwconv_f32_kernel dwconv_f32_kernels[] = {
     {.name = "c", .level = CPU_C, .fn = dwconv_f32_c},
 #if defined(__x86_64__)
-    {.name = "avx2", .level = CPU_AVX2, .fn = dwconv_f32_avx2},
-    {.name = "avx512", .level = CPU_AVX512, .fn = dwconv_f32_avx512},
+    {.name = "avx2", .level = CPU_AVX2, .fn = dwconv_f32_avx2,
+     .plane = dwconv_f32_plane_avx2},
+    {.name = "avx512", .level = CPU_AVX512, .fn = dwconv_f32_avx512,
+     .plane = dwconv_f32_plane_avx512},
+#elif defined(__aarch64__)
+    {.name = "neon", .level = CPU_NEON, .fn = dwconv_f32_neon,
+     .plane = dwconv_f32_plane_neon},
 #endif
 };
 const unsigned dwconv_f32_kernel_count =

@@ -212,33 +212,53 @@ size_t gemm_f32_k_block(size_t k)
     return k <= BLOCK ? k : divide_up(k, divide_up(k, BLOCK));
 }
 
-/* A product of few rows is the reading of B: about a megabyte a task, whole runs of the panels that
- * the kernels take at once. Any other one is cut into nearly square blocks, of as many operations
- * as give some hundred tasks, within bounds. */
-struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k)
+/* Rows of A that are taken (and copied) together, and floats between copied rows beyond K. */
+enum { ROWS = 112, PAD = 16 };
+
+const struct gemm_cut gemm_f32_cuts[GEMM_CUTS] = {
+    {"auto", 1, GEMM_SQUARE, GEMM_COPY_LONG},     {"half", 0.5, GEMM_SQUARE, GEMM_COPY_LONG},
+    {"double", 2, GEMM_SQUARE, GEMM_COPY_LONG},   {"fourfold", 4, GEMM_SQUARE, GEMM_COPY_LONG},
+    {"wide", 1, GEMM_WIDE, GEMM_COPY_LONG},       {"tall", 1, GEMM_TALL, GEMM_COPY_LONG},
+    {"uncopied", 1, GEMM_SQUARE, GEMM_COPY_NEVER}, {"copied", 1, GEMM_SQUARE, GEMM_COPY_ALWAYS},
+};
+
+/* Rows and columns of a task. A product of few rows is the reading of B: about a megabyte a task, whole
+ * runs of the panels that the kernels take at once. Any other one is cut into nearly square blocks,
+ * of as many operations as give some hundred tasks, within bounds: a task stays below a
+ * millisecond. */
+static void block_size(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k,
+                       const struct gemm_cut *cut, double *rows, double *cols)
 {
-    const size_t r = gemm_f32_panel_rows(kernel, m), nr = kernel->nr;
-    const double work = 2.0 * (double)m * (double)n * (double)(k + 1);
-    const double scale = kernel->level == CPU_C ? 0.1 : 1;
-    double target = work / 128;
-    double rows, cols;
+    const double r = (double)gemm_f32_panel_rows(kernel, m), nr = kernel->nr;
+    const double scale = (kernel->level == CPU_C ? 0.1 : 1) * cut->work;
+    double target = 2.0 * (double)m * (double)n * (double)(k + 1) / 128 * cut->work;
 
     target = target < 3e6 * scale ? 3e6 * scale : target > 3e7 * scale ? 3e7 * scale : target;
     if (m <= 8) {
-        rows = (double)m;
-        cols = ceil(262144.0 / (double)(k + 1) / (double)(4 * nr)) * (double)(4 * nr);
-    } else {
-        const double area = target / (2.0 * (double)(k + 1));
-        rows = ceil(fmax(sqrt(area), area / (double)n) / (double)r) * (double)r;
-        rows = fmin(rows, (double)m);
-        cols = ceil(area / rows / (double)nr) * (double)nr;
+        *rows = (double)m;
+        *cols = ceil(262144.0 * cut->work / (double)(k + 1) / (4 * nr)) * (4 * nr);
+        return;
     }
+    const double area = target / (2.0 * (double)(k + 1));
+    const double side = cut->form == GEMM_WIDE ? 0 : cut->form == GEMM_TALL ? area / nr : sqrt(area);
+    *rows = fmin(ceil(fmax(side, area / (double)n) / r) * r, (double)m);
+    *cols = ceil(area / *rows / nr) * nr;
+}
+
+struct gemm_tasks gemm_f32_cut(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k,
+                               unsigned cut)
+{
+    const size_t r = gemm_f32_panel_rows(kernel, m), nr = kernel->nr;
+    double rows, cols;
+
+    if (m == 0 || n == 0)
+        return (struct gemm_tasks){.m_block = 1, .n_block = 1};
+    block_size(kernel, m, n, k, &gemm_f32_cuts[cut], &rows, &cols);
     struct gemm_tasks tasks = {
         .m_block = rows < (double)m ? (size_t)rows : m,
         .n_block = cols < (double)n ? (size_t)cols : n,
+        .copy_b = gemm_f32_cuts[cut].copy_b,
     };
-    if (m == 0 || n == 0)
-        return (struct gemm_tasks){.m_block = 1, .n_block = 1};
     tasks.m_count = divide_up(m, tasks.m_block);
     tasks.n_count = divide_up(n, tasks.n_block);
     /* The same number of tasks, of sizes more alike. */
@@ -249,8 +269,36 @@ struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m,
     return tasks;
 }
 
-/* Rows of A that are taken (and copied) together, and floats between copied rows beyond K. */
-enum { ROWS = 112, PAD = 16 };
+struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k)
+{
+    return gemm_f32_cut(kernel, m, n, k, 0);
+}
+
+/* Does this task copy the panels of a plain B? They lie in rows far apart: it pays where enough tiles
+ * read the copy. */
+static bool copies_b(int copy_b, size_t rows, size_t r)
+{
+    return (copy_b == GEMM_COPY_ALWAYS && rows > r) || (copy_b == GEMM_COPY_LONG && rows > 8 * r);
+}
+
+unsigned gemm_f32_cuts_worth(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k,
+                             bool b_packed)
+{
+    const size_t r = gemm_f32_panel_rows(kernel, m);
+    struct gemm_tasks t[GEMM_CUTS];
+    unsigned worth = 0;
+
+    for (unsigned i = 0; i < GEMM_CUTS; i++) {
+        bool same = false;
+        t[i] = gemm_f32_cut(kernel, m, n, k, i);
+        for (unsigned j = 0; j < i && !same; j++)
+            same = t[i].m_block == t[j].m_block && t[i].n_block == t[j].n_block &&
+                   (b_packed || copies_b(t[i].copy_b, least(t[i].m_block, ROWS), r) ==
+                                    copies_b(t[j].copy_b, least(t[j].m_block, ROWS), r));
+        worth |= same ? 0 : 1u << i;
+    }
+    return worth;
+}
 
 size_t gemm_f32_scratch(const struct gemm_f32_kernel *kernel, size_t k)
 {
@@ -267,12 +315,11 @@ static bool copy_pays_a(const struct gemm_f32 *g, size_t k, size_t rows, size_t 
 }
 
 /* One block of K over up to ROWS rows [i0, i1) and the columns [j0, j1). */
-static void block_run(const struct gemm_f32 *g, struct gemm_f32_tile t, size_t p, size_t i0,
-                      size_t i1, size_t j0, size_t j1, float *scratch)
+static void block_run(const struct gemm_f32 *g, struct gemm_f32_tile t, int copy_rule, size_t p,
+                      size_t i0, size_t i1, size_t j0, size_t j1, float *scratch)
 {
     const size_t r = gemm_f32_panel_rows(g->kernel, g->m), nr = g->kernel->nr;
-    /* A panel of a plain B lies in rows far apart: worth a copy where enough tiles read it. */
-    const bool copy_b = !g->b_packed && i1 - i0 > 8 * r;
+    const bool copy_b = !g->b_packed && copies_b(copy_rule, i1 - i0, r);
     /* One tile of rows reads each panel once: the kernel may as well take them several at once. */
     const size_t step = i1 - i0 <= r ? j1 - j0 : nr;
     const float *a = g->a + (g->a_packed ? i0 * g->k : i0 * g->a_row) + p * t.a_k;
@@ -331,7 +378,8 @@ void gemm_f32_run(const struct gemm_f32 *g, const struct gemm_tasks *tasks, size
             t.accumulate = p > 0;
             t.epilogue = p + t.k == g->k ? &g->epilogue : NULL;
             for (size_t i = i0; i < i1; i += rows)
-                block_run(g, t, p, i, least(i + rows, i1), j, least(j + width, j1), scratch);
+                block_run(g, t, tasks->copy_b, p, i, least(i + rows, i1), j, least(j + width, j1),
+                          scratch);
             p += t.k;
         } while (p < g->k);
     }

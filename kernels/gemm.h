@@ -104,12 +104,34 @@ struct gemm_f32 {
 };
 
 /* The grid of tasks: blocks of m_block x n_block of C, m_count x n_count of them, each of about 0.1
- * to 1 ms and within the second-level cache. Follows from the kernel and the shape alone. */
+ * to 1 ms and within the second-level cache, and whether panels of a plain B are copied together
+ * before tiles read them. Follows from the kernel, the shape and the cut alone; no bit of C depends on
+ * it. */
 struct gemm_tasks {
     size_t m_block, n_block, m_count, n_count;
+    enum { GEMM_COPY_LONG, GEMM_COPY_NEVER, GEMM_COPY_ALWAYS } copy_b;
 };
+
+/* Ways to cut. Row 0 is for where nothing was measured: nearly square blocks, a copy of B where many
+ * rows read it. `work` scales the operations a task; wide blocks are few rows of many
+ * columns, tall ones the other way round. */
+struct gemm_cut {
+    const char *name;
+    double work;
+    enum { GEMM_SQUARE, GEMM_WIDE, GEMM_TALL } form;
+    int copy_b;
+};
+enum { GEMM_CUTS = 8 };
+extern const struct gemm_cut gemm_f32_cuts[GEMM_CUTS];
+
+/* The grid of cut `cut` < GEMM_CUTS; and of cut 0. */
+struct gemm_tasks gemm_f32_cut(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k,
+                               unsigned cut);
 struct gemm_tasks gemm_f32_tasks(const struct gemm_f32_kernel *kernel, size_t m, size_t n,
                                  size_t k);
+/* The cuts (a bit each) whose tasks differ from those of all cuts before them. */
+unsigned gemm_f32_cuts_worth(const struct gemm_f32_kernel *kernel, size_t m, size_t n, size_t k,
+                             bool b_packed);
 
 /* The K of one chain: long K is cut by this rule, which follows from K alone. */
 size_t gemm_f32_k_block(size_t k);

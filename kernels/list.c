@@ -5,6 +5,7 @@
 #include "kernels/cast.h"
 #include "kernels/dwconv.h"
 #include "kernels/gemm.h"
+#include "kernels/nbits.h"
 #include "kernels/norm.h"
 #include "kernels/patch.h"
 #include "kernels/pool.h"
@@ -25,6 +26,7 @@ READ(dwconv, dwconv_f32_kernels[i])
 READ(unary, *unary_f32_kernels[i])
 READ(binary, *binary_f32_kernels[i])
 READ(softmax, *softmax_f32_kernels[i])
+READ(nbits, *nbits_kernels[i])
 READ(norm, *norm_f32_kernels[i])
 READ(reduce, *reduce_f32_kernels[i])
 READ(pool, *pool_f32_kernels[i])
@@ -40,7 +42,7 @@ static const struct {
     {binary_row, &binary_f32_kernel_count},   {softmax_row, &softmax_f32_kernel_count},
     {norm_row, &norm_f32_kernel_count},       {reduce_row, &reduce_f32_kernel_count},
     {pool_row, &pool_f32_kernel_count},       {cast_row, &cast_kernel_count},
-    {transpose_row, &transpose_kernel_count},
+    {transpose_row, &transpose_kernel_count},   {nbits_row, &nbits_kernel_count},
 };
 
 bool kernel_row(size_t i, struct kernel_row *row)

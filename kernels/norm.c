@@ -83,6 +83,8 @@ const struct norm_f32_kernel *const norm_f32_kernels[] = {
 #if defined(__x86_64__)
     &norm_f32_avx2,
     &norm_f32_avx512,
+#elif defined(__aarch64__)
+    &norm_f32_neon,
 #endif
 };
 const unsigned norm_f32_kernel_count = sizeof(norm_f32_kernels) / sizeof(*norm_f32_kernels);

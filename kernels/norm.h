@@ -49,7 +49,7 @@ struct norm_f32_kernel {
 };
 extern const struct norm_f32_kernel *const norm_f32_kernels[];
 extern const unsigned norm_f32_kernel_count;
-extern const struct norm_f32_kernel norm_f32_avx2, norm_f32_avx512;
+extern const struct norm_f32_kernel norm_f32_avx2, norm_f32_avx512, norm_f32_neon;
 
 /* The best usable row. */
 const struct norm_f32_kernel *norm_f32_pick(void);

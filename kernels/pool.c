@@ -98,6 +98,8 @@ const struct pool_f32_kernel *const pool_f32_kernels[] = {
 #if defined(__x86_64__)
     &pool_f32_avx2,
     &pool_f32_avx512,
+#elif defined(__aarch64__)
+    &pool_f32_neon,
 #endif
 };
 const unsigned pool_f32_kernel_count = sizeof(pool_f32_kernels) / sizeof(*pool_f32_kernels);

@@ -36,7 +36,7 @@ struct pool_f32_kernel {
 };
 extern const struct pool_f32_kernel *const pool_f32_kernels[];
 extern const unsigned pool_f32_kernel_count;
-extern const struct pool_f32_kernel pool_f32_avx2, pool_f32_avx512;
+extern const struct pool_f32_kernel pool_f32_avx2, pool_f32_avx512, pool_f32_neon;
 
 /* The best usable row. */
 const struct pool_f32_kernel *pool_f32_pick(void);

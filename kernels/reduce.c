@@ -213,6 +213,8 @@ const struct reduce_f32_kernel *const reduce_f32_kernels[] = {
 #if defined(__x86_64__)
     &reduce_f32_avx2,
     &reduce_f32_avx512,
+#elif defined(__aarch64__)
+    &reduce_f32_neon,
 #endif
 };
 const unsigned reduce_f32_kernel_count = sizeof(reduce_f32_kernels) / sizeof(*reduce_f32_kernels);

@@ -8,12 +8,12 @@
  * all others.
  *
  * Order. Sums of a row: blocks of 4096 elements; in a block, element i goes to chain i mod C in
- * f32 (C is 64 for avx512, 32 for avx2 and c), chains are added by a fixed tree into lanes; blocks
- * are added lane by lane with a compensation (two-sum; plain C: in double), and the lanes at last
- * in double, rounded once. So a sum of a million like-signed terms keeps a relative error of 1e-6
- * or less. Along an axis: blocks of 64 elements in order, in f32; blocks are added with a
- * compensation. Products: f32, the same chains, no blocks. A row's or column's result depends on
- * its elements alone, not on its neighbours or address.
+ * f32 (C is 64 for avx512, 32 for avx2 and c, 16 for neon), chains are added by a fixed tree into
+ * lanes; blocks are added lane by lane with a compensation (two-sum; plain C: in double), and the
+ * lanes at last in double, rounded once. So a sum of a million like-signed terms keeps a relative
+ * error of 1e-6 or less. Along an axis: blocks of 64 elements in order, in f32; blocks are added
+ * with a compensation. Products: f32, the same chains, no blocks. A row's or column's result
+ * depends on its elements alone, not on its neighbours or address.
  *
  * Memory. No alignment; nothing outside the stated elements is touched; y overlaps no input. Any
  * thread; no scratch.
@@ -63,7 +63,7 @@ struct reduce_f32_kernel {
 };
 extern const struct reduce_f32_kernel *const reduce_f32_kernels[];
 extern const unsigned reduce_f32_kernel_count;
-extern const struct reduce_f32_kernel reduce_f32_avx2, reduce_f32_avx512;
+extern const struct reduce_f32_kernel reduce_f32_avx2, reduce_f32_avx512, reduce_f32_neon;
 
 /* The best usable row. */
 const struct reduce_f32_kernel *reduce_f32_pick(void);

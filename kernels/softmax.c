@@ -86,6 +86,8 @@ const struct softmax_f32_kernel *const softmax_f32_kernels[] = {
 #if defined(__x86_64__)
     &softmax_f32_avx2,
     &softmax_f32_avx512,
+#elif defined(__aarch64__)
+    &softmax_f32_neon,
 #endif
 };
 const unsigned softmax_f32_kernel_count =

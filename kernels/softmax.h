@@ -3,9 +3,10 @@
  *
  * softmax: e / sum(e) with e = exp(x - max); log-softmax: (x
  * - max) - log(sum(e)). exp is that of kernels/unary.h (2 ulp). The sum is taken in f32: of a row,
- * element i into chain i mod C, C being 64 (avx512), 32 (avx2) or 8 (c), each chain in order, then
- * the chains by a fixed tree; along an axis, in order of the axis. So a row's result depends on
- * the row alone: not on the rows beside it, its address or, along an axis, its column's place.
+ * element i into chain i mod C, C being 64 (avx512), 32 (avx2), 16 (neon) or 8 (c), each chain in
+ * order, then the chains by a fixed tree; along an axis, in order of the axis. So a row's result
+ * depends on the row alone: not on the rows beside it, its address or, along an axis, its column's
+ * place.
  *
  * NaN. As x - max gives by IEEE 754: a NaN or a +infinity in a row, or a row all of -infinity,
  * makes the row NaN; a -infinity beside finite values gives 0 (log: -infinity).
@@ -36,7 +37,7 @@ struct softmax_f32_kernel {
 };
 extern const struct softmax_f32_kernel *const softmax_f32_kernels[];
 extern const unsigned softmax_f32_kernel_count;
-extern const struct softmax_f32_kernel softmax_f32_avx2, softmax_f32_avx512;
+extern const struct softmax_f32_kernel softmax_f32_avx2, softmax_f32_avx512, softmax_f32_neon;
 
 /* The best usable row. */
 const struct softmax_f32_kernel *softmax_f32_pick(void);

@@ -42,6 +42,8 @@ const struct transpose_kernel *const transpose_kernels[] = {
 #if defined(__x86_64__)
     &transpose_avx2,
     &transpose_avx512,
+#elif defined(__aarch64__)
+    &transpose_neon,
 #endif
 };
 const unsigned transpose_kernel_count = sizeof(transpose_kernels) / sizeof(*transpose_kernels);

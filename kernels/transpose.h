@@ -34,7 +34,7 @@ struct transpose_kernel {
 };
 extern const struct transpose_kernel *const transpose_kernels[];
 extern const unsigned transpose_kernel_count;
-extern const struct transpose_kernel transpose_avx2, transpose_avx512;
+extern const struct transpose_kernel transpose_avx2, transpose_avx512, transpose_neon;
 
 /* The best usable 2-D transpose for elements of `size` bytes (1, 2, 4, 8, 16). */
 transpose_2d_fn *transpose_2d_pick(size_t size);

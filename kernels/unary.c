@@ -34,6 +34,8 @@ const struct unary_f32_kernel *const unary_f32_kernels[] = {
 #if defined(__x86_64__)
     &unary_f32_avx2,
     &unary_f32_avx512,
+#elif defined(__aarch64__)
+    &unary_f32_neon,
 #endif
 };
 const unsigned unary_f32_kernel_count = sizeof(unary_f32_kernels) / sizeof(*unary_f32_kernels);

@@ -70,7 +70,7 @@ struct unary_f32_kernel {
 };
 extern const struct unary_f32_kernel *const unary_f32_kernels[];
 extern const unsigned unary_f32_kernel_count;
-extern const struct unary_f32_kernel unary_f32_avx2, unary_f32_avx512;
+extern const struct unary_f32_kernel unary_f32_avx2, unary_f32_avx512, unary_f32_neon;
 
 /* The best usable function; never NULL. */
 unary_f32_fn *unary_f32_pick(enum unary_op op);

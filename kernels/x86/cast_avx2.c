@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Eight elements a step. A tail passes through the same step on padded copies. */
 #include <immintrin.h>
-#include <stdbool.h>
-#include <string.h>
 
-#include "kernels/cast.h"
-
-enum { STEP = 8 };
-
-typedef void step_fn(const void *x, void *y);
+#include "kernels/vec/cast_steps.h"
 
 static inline void f32_f16_step(const void *x, void *y)
 {
@@ -58,27 +52,6 @@ static inline void f32_i32_step(const void *x, void *y)
     _mm256_storeu_si256(y, _mm256_cvttps_epi32(_mm256_loadu_ps(x)));
 }
 
-static inline __attribute__((always_inline)) void steps_run(step_fn *f, const unsigned char *x,
-                                                            size_t x_size, unsigned char *y,
-                                                            size_t y_size, size_t n)
-{
-    size_t i = 0;
-
-    for (; i + STEP <= n; i += STEP)
-        f(x + i * x_size, y + i * y_size);
-    if (i < n) {
-        unsigned char in[STEP * 8] = {0}, out[STEP * 8];
-        memcpy(in, x + i * x_size, (n - i) * x_size);
-        f(in, out);
-        memcpy(y + i * y_size, out, (n - i) * y_size);
-    }
-}
-
-#define ROW(name, x_size, y_size)                            \
-    static void name(const void *x, void *y, size_t n)       \
-    {                                                        \
-        steps_run(name##_step, x, x_size, y, y_size, n);     \
-    }
 ROW(f32_f16, 4, 2) ROW(f16_f32, 2, 4) ROW(f32_bf16, 4, 2) ROW(bf16_f32, 2, 4) ROW(i32_f32, 4, 4)
 ROW(u8_f32, 1, 4) ROW(i8_f32, 1, 4) ROW(f32_i32, 4, 4)
 

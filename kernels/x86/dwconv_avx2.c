@@ -1,126 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise convolution, built like the AVX-512 row: four output rows at a time for 3x3 and 5x5;
- * the weights come from memory, one broadcast a tap.
- */
+/* Depthwise convolution, eight columns: the weights lie spread over vectors in the first cache. */
 #include <immintrin.h>
 #include <stdint.h>
 
 #include "kernels/x86/dwconv.h"
 
-#define INLINE static inline __attribute__((always_inline))
-/* Before loops of constant length: unrolled early, so that the arrays that they index are
- * registers. */
-#define UNROLL _Pragma("GCC unroll 32")
-
 enum { LANES = 8 };
+typedef __m256 vec;
+typedef __m256i mask;
 
-INLINE void finish(const struct dwconv_f32_tile *t, __m256 sum, size_t r, size_t j)
+static inline vec zero(void) { return _mm256_setzero_ps(); }
+static inline vec all(float x) { return _mm256_set1_ps(x); }
+static inline vec madd(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vec load(const float *p) { return _mm256_loadu_ps(p); }
+static inline vec load_some(const float *p, mask m) { return _mm256_maskload_ps(p, m); }
+
+static inline int within(int64_t n)
+{
+    return n < 0 ? 0 : n > LANES ? LANES : (int)n;
+}
+
+static inline mask mask_of(int64_t from, int64_t to)
+{
+    const mask lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(within(from)), lane),
+                               _mm256_cmpgt_epi32(_mm256_set1_epi32(within(to)), lane));
+}
+
+/* Lanes below n, for n < LANES. */
+static inline mask first(size_t n)
 {
     static const int32_t ones[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
-    const size_t left = t->n - j, at = r * t->y_row + j;
-    const __m256i mask = _mm256_loadu_si256(
-        (const __m256i *)(ones + LANES - (left < LANES ? left : LANES)));
-    __m256 v = _mm256_add_ps(sum, _mm256_set1_ps(t->bias));
-    if (t->add)
-        v = _mm256_add_ps(v, _mm256_maskload_ps(t->add + at, mask));
-    v = _mm256_min_ps(_mm256_set1_ps(t->hi), _mm256_max_ps(_mm256_set1_ps(t->lo), v));
+    return _mm256_loadu_si256((const __m256i *)(ones + LANES - n));
+}
+
+static inline void pair_split(vec low, vec high, vec *even, vec *odd)
+{
+    *even = _mm256_castpd_ps(_mm256_permute4x64_pd(
+        _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88)), 0xd8));
+    *odd = _mm256_castpd_ps(_mm256_permute4x64_pd(
+        _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xdd)), 0xd8));
+}
+
+static inline __attribute__((always_inline)) void
+finish(const float *add, float *y, float bias, float lo, float hi, vec sum, size_t at, size_t left)
+{
+    vec v = _mm256_add_ps(sum, _mm256_set1_ps(bias));
+    if (add)
+        v = _mm256_add_ps(v, left >= LANES ? _mm256_loadu_ps(add + at)
+                                           : _mm256_maskload_ps(add + at, first(left)));
+    v = _mm256_min_ps(_mm256_set1_ps(hi), _mm256_max_ps(_mm256_set1_ps(lo), v));
     if (left >= LANES)
-        _mm256_storeu_ps(t->y + at, v);
+        _mm256_storeu_ps(y + at, v);
     else
-        _mm256_maskstore_ps(t->y + at, mask, v);
+        _mm256_maskstore_ps(y + at, first(left), v);
 }
 
-/* A square filter of `size` taps a side, no dilation, `rows` output rows from row r on. */
-INLINE void square_rows(const struct dwconv_f32_tile *t, size_t r, const unsigned size,
-                        const unsigned stride, const unsigned rows)
-{
-    const size_t phase = t->phase, line = t->y_step;
-    const float *x = t->x + r * t->x_row;
-    __m256 w[5][5];
+#include "kernels/x86/dwconv_body.h"
 
-    UNROLL for (unsigned i = 0; i < size; i++)
-        UNROLL for (unsigned k = 0; k < size; k++)
-            w[i][k] = _mm256_set1_ps(t->w[i * size + k]);
-    for (size_t j = 0; j < t->n; j += LANES) {
-        __m256 sum[4];
-        UNROLL for (unsigned q = 0; q < rows; q++)
-            sum[q] = _mm256_setzero_ps();
-        UNROLL for (unsigned i = 0; i < (rows - 1) * stride + size; i++) {
-            UNROLL for (unsigned k = 0; k < size; k++) {
-                const __m256 in =
-                    _mm256_loadu_ps(x + i * line + k % stride * phase + k / stride + j);
-                UNROLL for (unsigned q = 0; q < rows; q++)
-                    if (i >= q * stride && i < q * stride + size)
-                        sum[q] = _mm256_fmadd_ps(w[i - q * stride][k], in, sum[q]);
-            }
-        }
-        UNROLL for (unsigned q = 0; q < rows; q++)
-            finish(t, sum[q], r + q, j);
-    }
+void dwconv_f32_avx2(const struct dwconv_f32_tile *tile)
+{
+    lines_run(tile);
 }
 
-INLINE void square_run(const struct dwconv_f32_tile *t, const unsigned size, const unsigned stride)
+void dwconv_f32_plane_avx2(const struct dwconv_f32_plane *plane)
 {
-    size_t r = 0;
-    for (; r + 4 <= t->rows; r += 4)
-        square_rows(t, r, size, stride, 4);
-    for (; r < t->rows; r++)
-        square_rows(t, r, size, stride, 1);
-}
-
-static void square_3_1(const struct dwconv_f32_tile *t) { square_run(t, 3, 1); }
-static void square_3_2(const struct dwconv_f32_tile *t) { square_run(t, 3, 2); }
-static void square_5_1(const struct dwconv_f32_tile *t) { square_run(t, 5, 1); }
-static void square_5_2(const struct dwconv_f32_tile *t) { square_run(t, 5, 2); }
-
-/* `vectors` vectors of one output row, tap by tap. */
-INLINE void general_run(const struct dwconv_f32_tile *t, size_t r, size_t j, const unsigned vectors)
-{
-    const size_t phase_step = t->dilation % t->stride, at_step = t->dilation / t->stride;
-    __m256 sum[4];
-    const float *w = t->w;
-
-    UNROLL for (unsigned v = 0; v < vectors; v++)
-        sum[v] = _mm256_setzero_ps();
-    for (size_t z = 0; z < t->kernel[0]; z++) {
-        for (size_t y = 0; y < t->kernel[1]; y++) {
-            const float *line = t->x + r * t->x_row + z * t->z_step + y * t->y_step + j;
-            size_t phase = 0, at = 0;
-            for (size_t k = 0; k < t->kernel[2]; k++) {
-                const float *in = line + phase * t->phase + at;
-                const __m256 weight = _mm256_set1_ps(*w++);
-                UNROLL for (unsigned v = 0; v < vectors; v++)
-                    sum[v] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(in + v * LANES), sum[v]);
-                phase += phase_step;
-                at += at_step;
-                if (phase >= t->stride) {
-                    phase -= t->stride;
-                    at++;
-                }
-            }
-        }
-    }
-    UNROLL for (unsigned v = 0; v < vectors; v++)
-        finish(t, sum[v], r, j + v * LANES);
-}
-
-void dwconv_f32_avx2(const struct dwconv_f32_tile *t)
-{
-    const size_t size = t->kernel[2];
-
-    if (t->kernel[0] == 1 && t->kernel[1] == size && (size == 3 || size == 5) &&
-        t->dilation == 1 && t->stride <= 2 && t->x_row == t->stride * t->y_step) {
-        if (size == 3)
-            (t->stride == 1 ? square_3_1 : square_3_2)(t);
-        else
-            (t->stride == 1 ? square_5_1 : square_5_2)(t);
-        return;
-    }
-    for (size_t r = 0; r < t->rows; r++) {
-        size_t j = 0;
-        for (; j + 3 * LANES < t->n; j += 4 * LANES)
-            general_run(t, r, j, 4);
-        for (; j < t->n; j += LANES)
-            general_run(t, r, j, 1);
-    }
+    plane_run(plane);
 }

@@ -4,7 +4,10 @@
 
 #include "kernels/x86/patch.h"
 
-enum { LANES = 8, RUNS_MAX = 4 };
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 4")
+
+enum { LANES = 8, RUNS_MAX = 8 };
 
 /* Lanes of a vector whose inputs lie `stride` apart: lane l reads shift + l * stride. */
 struct run {
@@ -57,20 +60,6 @@ static inline const float *at(const float *x, uint32_t offset)
     return (const float *)((uintptr_t)x + (uintptr_t)((intptr_t)(int32_t)offset * 4));
 }
 
-/* The even ones of sixteen, of which only those are read that a lane of the mask keeps. */
-static inline __m256 load_even(const float *p, __m256i mask)
-{
-    const __m256i odd_off = _mm256_set1_epi64x(0xffffffff);
-    const __m256i low_mask = _mm256_and_si256(
-        _mm256_permutevar8x32_epi32(mask, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)), odd_off);
-    const __m256i high_mask = _mm256_and_si256(
-        _mm256_permutevar8x32_epi32(mask, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)), odd_off);
-    const __m256 low = _mm256_maskload_ps(p, low_mask);
-    const __m256 high = _mm256_maskload_ps(at(p, LANES), high_mask);
-    const __m256 both = _mm256_shuffle_ps(low, high, 0x88);
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(both), 0xd8));
-}
-
 /* One tap of one vector of lanes over the channels. */
 struct column {
     const float *x;
@@ -78,25 +67,56 @@ struct column {
     size_t count, plane, step;
 };
 
+/* The lanes of `count` runs, each from its own address: with stride 2 the even ones of sixteen
+ * floats, of which the masks say which to read. */
+INLINE void runs_copy(struct column c, const float *const *from, __m256i (*masks)[2],
+                      const unsigned count, const int stride)
+{
+    for (size_t i = 0; i < c.count; i++) {
+        __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+        UNROLL for (unsigned r = 0; r < count; r++) {
+            const float *p = from[r] + i * c.plane;
+            low = _mm256_or_ps(low, _mm256_maskload_ps(p, masks[r][0]));
+            if (stride == 2)
+                high = _mm256_or_ps(high, _mm256_maskload_ps(at(p, LANES), masks[r][1]));
+        }
+        if (stride == 2)
+            low = _mm256_castpd_ps(_mm256_permute4x64_pd(
+                _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88)), 0xd8));
+        _mm256_storeu_ps(c.out + i * c.step, low);
+    }
+}
+
 static void column_runs(struct column c, const struct run *runs, unsigned count, uint32_t delta,
                         __m256i valid, int stride)
 {
-    if (count == 1 && stride == 1) {
-        const __m256i mask = _mm256_and_si256(runs[0].mask, valid);
-        const float *from = at(c.x, runs[0].shift + delta);
-        for (size_t i = 0; i < c.count; i++)
-            _mm256_storeu_ps(c.out + i * c.step, _mm256_maskload_ps(from + i * c.plane, mask));
-        return;
-    }
-    for (size_t i = 0; i < c.count; i++) {
-        __m256 v = _mm256_setzero_ps();
-        for (unsigned r = 0; r < count; r++) {
-            const float *from = at(c.x, runs[r].shift + delta) + i * c.plane;
-            const __m256i mask = _mm256_and_si256(runs[r].mask, valid);
-            v = _mm256_or_ps(v, stride == 1 ? _mm256_maskload_ps(from, mask)
-                                            : load_even(from, mask));
+    const __m256i odd_off = _mm256_set1_epi64x(0xffffffff);
+    const float *from[RUNS_MAX];
+    __m256i masks[RUNS_MAX][2];
+    unsigned n = 0;
+
+    for (unsigned r = 0; r < count; r++) {
+        const __m256i mask = _mm256_and_si256(runs[r].mask, valid);
+        if (_mm256_testz_si256(mask, mask))
+            continue;
+        masks[n][0] = mask;
+        if (stride == 2) {
+            masks[n][0] = _mm256_and_si256(odd_off,
+                _mm256_permutevar8x32_epi32(mask, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)));
+            masks[n][1] = _mm256_and_si256(odd_off,
+                _mm256_permutevar8x32_epi32(mask, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)));
         }
-        _mm256_storeu_ps(c.out + i * c.step, v);
+        from[n++] = at(c.x, runs[r].shift + delta);
+    }
+    switch (stride * 4 + (n < 4 ? (int)n : 0)) {
+    case 4 + 1: runs_copy(c, from, masks, 1, 1); break;
+    case 4 + 2: runs_copy(c, from, masks, 2, 1); break;
+    case 4 + 3: runs_copy(c, from, masks, 3, 1); break;
+    case 4: runs_copy(c, from, masks, n, 1); break;
+    case 8 + 1: runs_copy(c, from, masks, 1, 2); break;
+    case 8 + 2: runs_copy(c, from, masks, 2, 2); break;
+    case 8 + 3: runs_copy(c, from, masks, 3, 2); break;
+    default: runs_copy(c, from, masks, n, 2); break;
     }
 }
 
@@ -109,43 +129,40 @@ static void column_gather(struct column c, const uint32_t *base, uint32_t delta,
                                                   _mm256_castsi256_ps(valid), 4));
 }
 
-void patch_pack_avx2(const struct patch_image *image, const struct patch_panel *panel,
-                     const float *x, size_t k0, size_t k1, unsigned nr, float *out)
+void patch_pack_avx2(const struct patch_image *im, const struct patch_panel *panel, const float *x,
+                       size_t k0, size_t k1, unsigned nr, float *out)
 {
-    const size_t kernel_x = (size_t)image->kernel[2], kernel_y = (size_t)image->kernel[1];
-    const size_t taps = kernel_x * kernel_y * (size_t)image->kernel[0];
+    const size_t kernel_x = (size_t)im->kernel[2], kernel_y = (size_t)im->kernel[1];
     struct column c = {
-        .plane = (size_t)image->in[0] * (size_t)image->in[1] * (size_t)image->in[2],
-        .step = taps * nr,
+        .plane = (size_t)im->in[0] * (size_t)im->in[1] * (size_t)im->in[2],
+        .step = nr,
     };
 
     for (unsigned lane = 0; lane < nr; lane += LANES) {
         struct run runs[RUNS_MAX];
         const unsigned count =
-            image->stride <= 2 ? runs_find(panel, lane, (uint32_t)image->stride, runs) : 0;
-        size_t tap = k0 % taps, channel = k0 / taps;
+            im->stride[2] <= 2 ? runs_find(panel, lane, (uint32_t)im->stride[2], runs) : 0;
+        size_t tap = k0 / im->channels, channel = k0 % im->channels;
 
-        for (size_t k = k0; k < k1 && k < k0 + taps; k++) {
-            const int32_t dx = (int32_t)(tap % kernel_x) * image->dilation[2];
-            const int32_t dy = (int32_t)(tap / kernel_x % kernel_y) * image->dilation[1];
-            const int32_t dz = (int32_t)(tap / kernel_x / kernel_y) * image->dilation[0];
-            const uint32_t delta = ((uint32_t)dz * (uint32_t)image->in[1] + (uint32_t)dy) *
-                                       (uint32_t)image->in[2] + (uint32_t)dx;
+        for (size_t k = k0; k < k1; k += c.count) {
+            const int32_t dx = (int32_t)(tap % kernel_x) * im->dilation[2];
+            const int32_t dy = (int32_t)(tap / kernel_x % kernel_y) * im->dilation[1];
+            const int32_t dz = (int32_t)(tap / kernel_x / kernel_y) * im->dilation[0];
+            const uint32_t delta = ((uint32_t)dz * (uint32_t)im->in[1] + (uint32_t)dy) *
+                                       (uint32_t)im->in[2] + (uint32_t)dx;
             const __m256i valid = _mm256_and_si256(
-                below(panel->x + lane, dx, image->in[2]),
-                _mm256_and_si256(below(panel->y + lane, dy, image->in[1]),
-                                 below(panel->z + lane, dz, image->in[0])));
+                below(panel->x + lane, dx, im->in[2]),
+                _mm256_and_si256(below(panel->y + lane, dy, im->in[1]),
+                                 below(panel->z + lane, dz, im->in[0])));
             c.x = x + channel * c.plane;
             c.out = out + (k - k0) * nr + lane;
-            c.count = (k1 - k + taps - 1) / taps;
+            c.count = im->channels - channel < k1 - k ? im->channels - channel : k1 - k;
             if (count > 0)
-                column_runs(c, runs, count, delta, valid, image->stride);
+                column_runs(c, runs, count, delta, valid, im->stride[2]);
             else
                 column_gather(c, panel->base + lane, delta, valid);
-            if (++tap == taps) {
-                tap = 0;
-                channel++;
-            }
+            tap++;
+            channel = 0;
         }
     }
 }

@@ -8,7 +8,10 @@
 
 #include "kernels/x86/patch.h"
 
-enum { LANES = 16, RUNS_MAX = 4 };
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 4")
+
+enum { LANES = 16, RUNS_MAX = 8 };
 
 /* Lanes of a vector whose inputs lie `stride` apart: lane l reads shift + l * stride. */
 struct run {
@@ -61,16 +64,6 @@ static inline const float *at(const float *x, uint32_t offset)
     return (const float *)((uintptr_t)x + (uintptr_t)((intptr_t)(int32_t)offset * 4));
 }
 
-static inline __m512 load_even(__m512 old, __mmask16 mask, const float *p)
-{
-    const __m512i even =
-        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const uint32_t wide = _pdep_u32(mask, 0x55555555);
-    const __m512 low = _mm512_maskz_loadu_ps((__mmask16)wide, p);
-    const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(wide >> 16), at(p, LANES));
-    return _mm512_mask_blend_ps(mask, old, _mm512_permutex2var_ps(low, even, high));
-}
-
 /* One tap of one vector of lanes over the channels. */
 struct column {
     const float *x;
@@ -78,24 +71,50 @@ struct column {
     size_t count, plane, step;
 };
 
+/* The lanes of `count` runs, each from its own address: with stride 2 the even ones of 32 floats,
+ * of which the mask says which to read. */
+INLINE void runs_copy(struct column c, const float *const *from, const uint32_t *masks,
+                      const unsigned count, const int stride)
+{
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+
+    for (size_t i = 0; i < c.count; i++) {
+        __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
+        UNROLL for (unsigned r = 0; r < count; r++) {
+            const float *p = from[r] + i * c.plane;
+            low = _mm512_mask_loadu_ps(low, (__mmask16)masks[r], p);
+            if (stride == 2)
+                high = _mm512_mask_loadu_ps(high, (__mmask16)(masks[r] >> 16), at(p, LANES));
+        }
+        _mm512_storeu_ps(c.out + i * c.step,
+                         stride == 2 ? _mm512_permutex2var_ps(low, even, high) : low);
+    }
+}
+
 static void column_runs(struct column c, const struct run *runs, unsigned count, uint32_t delta,
                         __mmask16 valid, int stride)
 {
-    if (count == 1 && stride == 1) {
-        const __mmask16 mask = runs[0].mask & valid;
-        const float *from = at(c.x, runs[0].shift + delta);
-        for (size_t i = 0; i < c.count; i++)
-            _mm512_storeu_ps(c.out + i * c.step, _mm512_maskz_loadu_ps(mask, from + i * c.plane));
-        return;
-    }
-    for (size_t i = 0; i < c.count; i++) {
-        __m512 v = _mm512_setzero_ps();
-        for (unsigned r = 0; r < count; r++) {
-            const float *from = at(c.x, runs[r].shift + delta) + i * c.plane;
-            const __mmask16 mask = runs[r].mask & valid;
-            v = stride == 1 ? _mm512_mask_loadu_ps(v, mask, from) : load_even(v, mask, from);
+    const float *from[RUNS_MAX];
+    uint32_t masks[RUNS_MAX];
+    unsigned n = 0;
+
+    for (unsigned r = 0; r < count; r++) {
+        const unsigned mask = runs[r].mask & valid;
+        if (mask) {
+            masks[n] = stride == 2 ? _pdep_u32(mask, 0x55555555) : mask;
+            from[n++] = at(c.x, runs[r].shift + delta);
         }
-        _mm512_storeu_ps(c.out + i * c.step, v);
+    }
+    switch (stride * 4 + (n < 4 ? (int)n : 0)) {
+    case 4 + 1: runs_copy(c, from, masks, 1, 1); break;
+    case 4 + 2: runs_copy(c, from, masks, 2, 1); break;
+    case 4 + 3: runs_copy(c, from, masks, 3, 1); break;
+    case 4: runs_copy(c, from, masks, n, 1); break;
+    case 8 + 1: runs_copy(c, from, masks, 1, 2); break;
+    case 8 + 2: runs_copy(c, from, masks, 2, 2); break;
+    case 8 + 3: runs_copy(c, from, masks, 3, 2); break;
+    default: runs_copy(c, from, masks, n, 2); break;
     }
 }
 
@@ -109,40 +128,37 @@ static void column_gather(struct column c, const uint32_t *base, uint32_t delta,
                                                   c.x + i * c.plane, 4));
 }
 
-void patch_pack_avx512(const struct patch_image *image, const struct patch_panel *panel,
+void patch_pack_avx512(const struct patch_image *im, const struct patch_panel *panel,
                        const float *x, size_t k0, size_t k1, unsigned nr, float *out)
 {
-    const size_t kernel_x = (size_t)image->kernel[2], kernel_y = (size_t)image->kernel[1];
-    const size_t taps = kernel_x * kernel_y * (size_t)image->kernel[0];
+    const size_t kernel_x = (size_t)im->kernel[2], kernel_y = (size_t)im->kernel[1];
     struct column c = {
-        .plane = (size_t)image->in[0] * (size_t)image->in[1] * (size_t)image->in[2],
-        .step = taps * nr,
+        .plane = (size_t)im->in[0] * (size_t)im->in[1] * (size_t)im->in[2],
+        .step = nr,
     };
 
     for (unsigned lane = 0; lane < nr; lane += LANES) {
         struct run runs[RUNS_MAX];
         const unsigned count =
-            image->stride <= 2 ? runs_find(panel, lane, (uint32_t)image->stride, runs) : 0;
-        size_t tap = k0 % taps, channel = k0 / taps;
+            im->stride[2] <= 2 ? runs_find(panel, lane, (uint32_t)im->stride[2], runs) : 0;
+        size_t tap = k0 / im->channels, channel = k0 % im->channels;
 
-        for (size_t k = k0; k < k1 && k < k0 + taps; k++) {
-            const int32_t dx = (int32_t)(tap % kernel_x) * image->dilation[2];
-            const int32_t dy = (int32_t)(tap / kernel_x % kernel_y) * image->dilation[1];
-            const int32_t dz = (int32_t)(tap / kernel_x / kernel_y) * image->dilation[0];
-            const uint32_t delta = ((uint32_t)dz * (uint32_t)image->in[1] + (uint32_t)dy) *
-                                       (uint32_t)image->in[2] + (uint32_t)dx;
-            const __mmask16 valid = inside(image, panel, lane, dz, dy, dx);
+        for (size_t k = k0; k < k1; k += c.count) {
+            const int32_t dx = (int32_t)(tap % kernel_x) * im->dilation[2];
+            const int32_t dy = (int32_t)(tap / kernel_x % kernel_y) * im->dilation[1];
+            const int32_t dz = (int32_t)(tap / kernel_x / kernel_y) * im->dilation[0];
+            const uint32_t delta = ((uint32_t)dz * (uint32_t)im->in[1] + (uint32_t)dy) *
+                                       (uint32_t)im->in[2] + (uint32_t)dx;
+            const __mmask16 valid = inside(im, panel, lane, dz, dy, dx);
             c.x = x + channel * c.plane;
             c.out = out + (k - k0) * nr + lane;
-            c.count = (k1 - k + taps - 1) / taps;
+            c.count = im->channels - channel < k1 - k ? im->channels - channel : k1 - k;
             if (count > 0)
-                column_runs(c, runs, count, delta, valid, image->stride);
+                column_runs(c, runs, count, delta, valid, im->stride[2]);
             else
                 column_gather(c, panel->base + lane, delta, valid);
-            if (++tap == taps) {
-                tap = 0;
-                channel++;
-            }
+            tap++;
+            channel = 0;
         }
     }
 }

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vectors of 16 floats; the body is the same at every level. */
 #include "kernels/x86/vec_avx512.h"
-#include "kernels/x86/pool_body.h"
+#include "kernels/vec/pool_body.h"

@@ -4,7 +4,7 @@
  * one before; memory limits them all from the second cache on. */
 #include <immintrin.h>
 
-#include "kernels/x86/transpose_tiles.h"
+#include "kernels/vec/transpose_tiles.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")

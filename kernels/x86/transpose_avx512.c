@@ -3,7 +3,7 @@
  * level below. */
 #include <immintrin.h>
 
-#include "kernels/x86/transpose_tiles.h"
+#include "kernels/vec/transpose_tiles.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")

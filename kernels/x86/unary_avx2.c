@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vectors of 8 floats; the body is the same at every level. */
 #include "kernels/x86/vec_avx2.h"
-#include "kernels/x86/unary_body.h"
+#include "kernels/vec/unary_body.h"

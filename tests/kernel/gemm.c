@@ -241,6 +241,12 @@ static void same_bits_check(size_t m, size_t n, size_t k)
                                .n_count = (n + kernel->nr - 1) / kernel->nr};
     product_run(&t, small);
     check_same(t.c, first, bytes, "the smallest tasks");
+    unsigned worth = gemm_f32_cuts_worth(kernel, m, n, k, false);
+    CHECK(worth & 1 && worth < 1u << GEMM_CUTS, "cuts of %zu x %zu x %zu", m, n, k);
+    for (unsigned cut = 0; cut < GEMM_CUTS; cut++) {
+        product_run(&t, gemm_f32_cut(kernel, m, n, k, cut));
+        check_same(t.c, first, bytes, gemm_f32_cuts[cut].name);
+    }
 
     product_init(&u, m, n, k, (struct layout){.a_packed = true, .b_packed = true});
     gemm_f32_pack_a(kernel, t.a, k, 1, m, k, 0, gemm_f32_a_panels(kernel, m), u.packed_a);
@@ -427,6 +433,7 @@ int main(int argc, char **argv)
         same_bits_check(9 * last->mr - 2, 5 * last->nr - 7, 100);
         same_bits_check(40, 90, 1030);
         same_bits_check(17, 70, 1024);
+        same_bits_check(260, 1100, 300); /* where the cuts differ */
         bench_all();
     }
     return check_done();

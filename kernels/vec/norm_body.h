@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 #include "kernels/norm.h"
-#include "kernels/x86/vec_sum.h"
+#include "kernels/vec/sum.h"
 
 /* x + add, where it is wanted; the row to normalise. */
 INLINE const float *row_start(const struct norm_args *a, size_t at)

@@ -2,7 +2,7 @@
 /* The vector rows of kernels/unary.h, compiled once a level. Each function is an expression on a
  * vector and its parameters; vectors_map() loops over it, the tail through the same expression. */
 #include "kernels/unary.h"
-#include "kernels/x86/vec_math.h"
+#include "kernels/vec/math.h"
 
 typedef vf map_fn(vf x, vf p0, vf p1);
 

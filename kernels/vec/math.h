@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elementary functions of a vector of floats, on the names of vec_avx2.h or vec_avx512.h, one of
- * which is included before. Bounds are in kernels/unary.h. The polynomials are weighted minimax
- * fits by iteratively reweighted least squares, their coefficients rounded to f32 one after the
- * other, with a refit of the rest after each; the stated errors are those of the polynomial in
- * exact arithmetic.
+/* Elementary functions of a vector of floats, on the names of vec_avx2.h, vec_avx512.h or
+ * vec_neon.h, one of which is included before. Bounds are in kernels/unary.h. The polynomials are
+ * weighted minimax fits by iteratively reweighted least squares, their coefficients rounded to f32
+ * one after the other, with a refit of the rest after each; the stated errors are those of the
+ * polynomial in exact arithmetic.
  */
 #pragma once
 

@@ -2,7 +2,7 @@
 /* The vector rows of kernels/softmax.h, compiled once a level. Three passes, the row being in the
  * first cache from the first on: maximum, exp and sum, scale. */
 #include "kernels/softmax.h"
-#include "kernels/x86/vec_math.h"
+#include "kernels/vec/math.h"
 
 enum { CHAINS = 4 };
 

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 
 #include "kernels/reduce.h"
-#include "kernels/x86/vec_math.h"
-#include "kernels/x86/vec_sum.h"
+#include "kernels/vec/math.h"
+#include "kernels/vec/sum.h"
 
 enum { COLUMNS = 4, AXIS_BLOCK = 64 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums over a row in the order that kernels/reduce.h fixes, on the names of vec_avx2.h or
- * vec_avx512.h, one of which is included before. */
+/* Sums over a row in the order that kernels/reduce.h fixes, on the names of vec_avx2.h,
+ * vec_avx512.h or vec_neon.h, one of which is included before. */
 #pragma once
 
 #include <math.h>
