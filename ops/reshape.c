@@ -246,7 +246,7 @@ static int squeeze_infer(struct infer *c, struct err *e)
         int r = layout_list(c, 1, &list, &n, e);
         if (r < 0)
             return r;
-        if (infer_rank(c, 0) < 0 || !infer_has(c, 1) || n < 0 || n > infer_rank(c, 0))
+        if (infer_rank(c, 0) < 0 || !infer_has(c, 1) || n < 0 || n >= infer_rank(c, 0))
             return infer_unknown(c, 0, infer_dtype(c, 0), e);
         for (int i = 0; i < infer_rank(c, 0) - n; i++)
             dims[i] = infer_fresh(c);

@@ -89,7 +89,8 @@ static int read_roi(const struct call *c, int64_t n, struct roi *roi, struct err
     const struct tensor *x = call_in(c, 0), *rois = call_in(c, 1), *batches = call_in(c, 2);
     bool half = is_word(a->coordinate_transformation_mode, "half_pixel");
     double scale = a->spatial_scale, offset = half ? 0.5 : 0;
-    int r = norm_index(index_at(batches, n), x->dims[0], "batch index", &roi->batch, e);
+    int64_t index = index_at(batches, n); /* none counts from the end */
+    int r = norm_index(index >= 0 ? index : -1 - x->dims[0], x->dims[0], "batch index", &roi->batch, e);
     if (r)
         return r;
     roi->x = load(rois, 4 * n) * scale - offset;

@@ -3,6 +3,7 @@
 #include "ops/contrib/generation.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "kernels/softmax.h"
@@ -14,12 +15,7 @@ static const struct gen_model *model_of(const struct attrs_generation *at)
     return at->model_type == GEN_GPT ? &gen_gpt : &gen_t5;
 }
 
-/* ---- inference ------------------------------------------------------------------------------------ */
-
-bool gen_is(const struct graph_value *v, const char *name)
-{
-    return strcmp(value_name(v), name) == 0;
-}
+/* ---- inference ------------------------------------------------------------------------------- */
 
 int gen_past_form(struct gen_form *f, const struct graph_value *v, int rank, int heads, int size,
                   struct err *e)
@@ -27,8 +23,10 @@ int gen_past_form(struct gen_form *f, const struct graph_value *v, int rank, int
     const struct type *t = &v->fact.type;
     if (t->kind != TYPE_TENSOR || t->rank != rank || !sym_is_number(t->dims[heads]) ||
         !sym_is_number(t->dims[size]) || t->dims[heads] < 1 || t->dims[size] < 1)
-        return err_set(e, ERR_MODEL, "the file must say %d dims of the decoder's '%.80s', dims %d and %d as numbers",
-                       rank, value_name(v), heads, size);
+        return err_set(
+            e, ERR_MODEL,
+            "the file must say %d dims of the decoder's '%.80s', dims %d and %d as numbers", rank,
+            value_name(v), heads, size);
     f->past_dtype = t->dtype;
     f->heads = t->dims[heads];
     f->head_size = t->dims[size];
@@ -48,7 +46,8 @@ int gen_fix(struct node *n, struct err *e)
 {
     const struct attrs_generation *at = n->attrs;
     if (at->model_type < GEN_GPT || at->model_type > GEN_WHISPER)
-        return err_set(e, ERR_MODEL, "model_type is %lld, expected 0, 1 or 2", (long long)at->model_type);
+        return err_set(e, ERR_MODEL, "model_type is %lld, expected 0, 1 or 2",
+                       (long long)at->model_type);
     if (at->eos > INT32_MAX || at->eos < INT32_MIN || at->pad > INT32_MAX || at->pad < INT32_MIN ||
         at->start > INT32_MAX || at->vocab_size > INT32_MAX)
         return err_set(e, ERR_MODEL, "a token's number does not fit 32 bits");
@@ -59,7 +58,8 @@ int gen_fix(struct node *n, struct err *e)
 
 int64_t gen_batch(struct infer *c)
 {
-    return infer_rank(c, 0) > 0 && !sym_is_unknown(infer_dim(c, 0, 0)) ? infer_dim(c, 0, 0) : infer_fresh(c);
+    return infer_rank(c, 0) > 0 && !sym_is_unknown(infer_dim(c, 0, 0)) ? infer_dim(c, 0, 0)
+                                                                       : infer_fresh(c);
 }
 
 int64_t gen_number(struct infer *c, int i)
@@ -72,9 +72,11 @@ int64_t gen_number(struct infer *c, int i)
 static int check_types(struct infer *c, const struct gen_inputs *in, struct err *e)
 {
     const struct attrs_generation *at = c->attrs;
-    const int ints[] = {in->max_length, in->min_length, in->beams, in->returned, in->vocab_mask, in->prefix_mask,
-                        in->attention_mask, in->first_tokens, in->processor, in->presence_mask, in->seed};
-    const int floats[] = {in->length_penalty, in->repetition};
+    const int ints[] = {in->max_length,     in->min_length,   in->beams,
+                        in->returned,       in->vocab_mask,   in->prefix_mask,
+                        in->attention_mask, in->first_tokens, in->processor,
+                        in->presence_mask,  in->seed};
+    const int floats[] = {in->length_penalty, in->repetition, in->temperature};
     int rank = at->model_type == GEN_WHISPER ? 3 : 2;
     int rc = infer_dtypes(c, 0, at->model_type == GEN_WHISPER ? DT(F32) | DT(F16) : DT(I32), e);
     for (size_t i = 0; i < sizeof ints / sizeof *ints && rc == 0; i++)
@@ -94,7 +96,7 @@ int gen_infer(struct infer *c, const struct gen_inputs *inputs, struct err *e)
     return rc ? rc : model_of(c->attrs)->infer(c, inputs, e);
 }
 
-/* ---- inputs ---------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static const struct tensor *input(const struct gen *g, int i)
 {
@@ -105,7 +107,8 @@ int gen_int(const struct gen *g, int i, int64_t otherwise, int64_t *out, struct 
 {
     const struct tensor *t = input(g, i);
     if (t && tensor_count(t) != 1)
-        return err_set(e, ERR_INPUT, "input %d has %lld elements, expected 1", i, (long long)tensor_count(t));
+        return err_set(e, ERR_INPUT, "input %d has %lld elements, expected 1", i,
+                       (long long)tensor_count(t));
     *out = t ? tensor_int(t, 0) : otherwise;
     return 0;
 }
@@ -114,7 +117,8 @@ int gen_float(const struct gen *g, int i, float otherwise, float *out, struct er
 {
     const struct tensor *t = input(g, i);
     if (t && tensor_count(t) != 1)
-        return err_set(e, ERR_INPUT, "input %d has %lld elements, expected 1", i, (long long)tensor_count(t));
+        return err_set(e, ERR_INPUT, "input %d has %lld elements, expected 1", i,
+                       (long long)tensor_count(t));
     *out = t ? (float)tensor_float(t, 0) : otherwise;
     return 0;
 }
@@ -140,7 +144,8 @@ static int read_mask(const struct gen *g, int i, int64_t rows, int64_t columns, 
     const struct tensor *t = input(g, i);
     bool flat = rows < 0;
     *out = t ? t->data : NULL;
-    if (t && (t->rank != (flat ? 1 : 2) || t->dims[t->rank - 1] != columns || (!flat && t->dims[0] != rows)))
+    if (t && (t->rank != (flat ? 1 : 2) || t->dims[t->rank - 1] != columns ||
+              (!flat && t->dims[0] != rows)))
         return err_set(e, ERR_INPUT, "input %d does not fit a batch of %lld and %lld columns", i,
                        (long long)g->batch, (long long)columns);
     return 0;
@@ -156,13 +161,16 @@ static int read_limits(struct gen *g, struct err *e)
         rc = gen_int(g, in->beams, 1, &g->beams, e);
     if (rc == 0)
         rc = gen_float(g, in->repetition, 1, &g->repetition, e);
+    if (rc == 0)
+        rc = gen_float(g, in->temperature, 1, &g->temperature, e);
     if (rc < 0)
         return rc;
     if (g->beams < 1 || g->beams > GEN_BEAMS_MAX)
-        return err_set(e, g->beams < 1 ? ERR_INPUT : ERR_LIMIT, "%lld beams, expected 1 to %d", (long long)g->beams,
-                       GEN_BEAMS_MAX);
+        return err_set(e, g->beams < 1 ? ERR_INPUT : ERR_LIMIT, "%lld beams, expected 1 to %d",
+                       (long long)g->beams, GEN_BEAMS_MAX);
     if (!(g->repetition > 0))
-        return err_set(e, ERR_INPUT, "the repetition penalty is %g, expected more than 0", (double)g->repetition);
+        return err_set(e, ERR_INPUT, "the repetition penalty is %g, expected more than 0",
+                       (double)g->repetition);
     if (g->max_length <= g->prompt)
         return err_set(e, ERR_INPUT, "max_length is %lld, expected more than the %lld tokens given",
                        (long long)g->max_length, (long long)g->prompt);
@@ -173,7 +181,8 @@ static int read_limits(struct gen *g, struct err *e)
 static int begin_sequences(struct gen *g, struct err *e)
 {
     size_t rows, count;
-    const struct tensor *t = g->at->model_type == GEN_GPT ? input(g, 0) : input(g, g->inputs->first_tokens);
+    const struct tensor *t =
+        g->at->model_type == GEN_GPT ? input(g, 0) : input(g, g->inputs->first_tokens);
     if (__builtin_mul_overflow(g->batch, g->beams, &g->rows) || g->rows > INT32_MAX)
         return err_set(e, ERR_LIMIT, "%lld prompts of %lld beams are too many", (long long)g->batch,
                        (long long)g->beams);
@@ -190,7 +199,8 @@ static int begin_sequences(struct gen *g, struct err *e)
     for (int64_t r = 0; r < g->rows; r++)
         for (int64_t k = 0; k < g->prompt; k++)
             g->sequences[r * g->max_length + k] =
-                t ? ((const int32_t *)t->data)[r / g->beams * g->prompt + k] : (int32_t)g->at->start;
+                t ? ((const int32_t *)t->data)[r / g->beams * g->prompt + k]
+                  : (int32_t)g->at->start;
     g->length = g->prompt;
     return 0;
 }
@@ -200,7 +210,7 @@ int gen_init(struct gen *g, struct call *c, const struct gen_inputs *inputs, str
     const struct attrs_generation *at = c->attrs;
     const struct tensor *ids = call_in(c, 0);
     int64_t processor = 0;
-    *g = (struct gen){.call = c, .at = at, .inputs = inputs, .model = model_of(at), .temperature = 1};
+    *g = (struct gen){.call = c, .at = at, .inputs = inputs, .model = model_of(at)};
     int rank = at->model_type == GEN_WHISPER ? 3 : 2;
     if (ids->rank != rank)
         return err_set(e, ERR_INPUT, "input 0 has rank %d, expected %d", ids->rank, rank);
@@ -213,7 +223,8 @@ int gen_init(struct gen *g, struct call *c, const struct gen_inputs *inputs, str
     if (first)
         g->prompt = first->dims[1];
     else if (at->model_type != GEN_GPT && at->start < 0)
-        return err_set(e, ERR_MODEL, "neither decoder_start_token_id nor decoder_input_ids are given");
+        return err_set(e, ERR_MODEL,
+                       "neither decoder_start_token_id nor decoder_input_ids are given");
     if (g->prompt < 1)
         return err_set(e, ERR_INPUT, "the prompts have no tokens");
     const struct tensor *mask = input(g, inputs->attention_mask);
@@ -240,7 +251,7 @@ void gen_clear(struct gen *g)
         mem_free(g->blocks[--g->n_blocks]);
 }
 
-/* ---- subgraphs ------------------------------------------------------------------------------------- */
+/* ---- subgraphs ------------------------------------------------------------------------------- */
 
 int gen_ends(struct gen *g, struct err *e)
 {
@@ -251,7 +262,8 @@ int gen_ends(struct gen *g, struct err *e)
     return g->kept ? 0 : failed(e);
 }
 
-int gen_tensor(struct gen *g, struct value *v, enum dtype t, int rank, const int64_t *dims, struct err *e)
+int gen_tensor(struct gen *g, struct value *v, enum dtype t, int rank, const int64_t *dims,
+               struct err *e)
 {
     value_clear(v);
     int rc = tensor_new(&v->tensor, g->call->budget, t, rank, dims, e);
@@ -263,8 +275,8 @@ int gen_tensor(struct gen *g, struct value *v, enum dtype t, int rank, const int
     return 0;
 }
 
-int gen_ints(struct gen *g, struct value *v, const int32_t *from, int64_t rows, int64_t stride, int64_t n,
-             struct err *e)
+int gen_ints(struct gen *g, struct value *v, const int32_t *from, int64_t rows, int64_t stride,
+             int64_t n, struct err *e)
 {
     int rc = gen_tensor(g, v, DTYPE_I32, 2, (const int64_t[]){rows, n}, e);
     for (int64_t r = 0; r < rows && n && rc == 0; r++)
@@ -272,7 +284,8 @@ int gen_ints(struct gen *g, struct value *v, const int32_t *from, int64_t rows, 
     return rc;
 }
 
-int gen_run(struct gen *g, const struct graph *graph, struct value *in, struct value *out, struct err *e)
+int gen_run(struct gen *g, const struct graph *graph, struct value *in, struct value *out,
+            struct err *e)
 {
     const struct node *n = g->call->node;
     int index = 0;
@@ -305,11 +318,13 @@ static int pick_rows(void *arg, int64_t begin, int64_t end, int member, struct e
     return 0;
 }
 
-int gen_pick(struct gen *g, struct value *from, struct value *to, int axis, bool spread, struct err *e)
+int gen_pick(struct gen *g, struct value *from, struct value *to, int axis, bool spread,
+             struct err *e)
 {
     const struct tensor *x = &from->tensor;
     bool same = true;
-    if (from->kind != VALUE_TENSOR || x->rank <= axis || x->dims[axis] != (spread ? g->batch : g->rows))
+    if (from->kind != VALUE_TENSOR || x->rank <= axis ||
+        x->dims[axis] != (spread ? g->batch : g->rows))
         return err_set(e, ERR_MODEL, "a past of a subgraph does not have %lld rows on axis %d",
                        (long long)(spread ? g->batch : g->rows), axis);
     for (int64_t r = 0; r < g->rows && same; r++)
@@ -328,8 +343,8 @@ int gen_pick(struct gen *g, struct value *from, struct value *to, int axis, bool
     if (rc < 0)
         return rc;
     to->kind = VALUE_TENSOR;
-    struct pick p = {g, x, &to->tensor, (size_t)dims_product(dims, axis + 1, x->rank) * dtype_size(x->dtype),
-                     spread};
+    struct pick p = {g, x, &to->tensor,
+                     (size_t)dims_product(dims, axis + 1, x->rank) * dtype_size(x->dtype), spread};
     int64_t n = dims_product(dims, 0, axis + 1);
     return n && p.bytes ? call_tasks(g->call, n, pick_rows, &p, e) : 0;
 }
@@ -344,16 +359,40 @@ int gen_next(struct gen *g, struct err *e)
     return g->model->next(g, e);
 }
 
-/* ---- scores ---------------------------------------------------------------------------------------- */
+/* ---- scores ---------------------------------------------------------------------------------- */
+
+/* The last logits of row r. */
+static void read_logits(const struct gen *g, int64_t r, int64_t first, int64_t n, float *out)
+{
+    const struct tensor *x = &g->out[0].tensor;
+    int64_t row = x->dims[0] == g->rows ? r : r / g->beams;
+    elems_to_f32(x->dtype, x->data, (row * x->dims[1] + x->dims[1] - 1) * x->dims[2] + first, n,
+                 out);
+}
+
+float gen_probability(const struct gen *g, int64_t r, int64_t token)
+{
+    float x[CHUNK_ELEMS], own, top = -INFINITY;
+    double sum = 0;
+    read_logits(g, r, token, 1, &own);
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t k = 0; k < g->vocab; k += CHUNK_ELEMS) {
+            int64_t n = g->vocab - k < CHUNK_ELEMS ? g->vocab - k : CHUNK_ELEMS;
+            read_logits(g, r, k, n, x);
+            for (int64_t i = 0; i < n; i++) {
+                top = pass == 0 && x[i] > top ? x[i] : top;
+                sum += pass == 1 ? exp((double)x[i] - (double)top) : 0;
+            }
+        }
+    return (float)(exp((double)own - (double)top) / sum);
+}
 
 static int score_rows(void *arg, int64_t begin, int64_t end, int member, struct err *e)
 {
     const struct gen *g = arg;
-    const struct tensor *x = &g->out[0].tensor;
     for (int64_t r = begin; r < end; r++) {
         float *s = g->scores + r * g->vocab;
-        int64_t row = x->dims[0] == g->rows ? r : r / g->beams;
-        elems_to_f32(x->dtype, x->data, (row * x->dims[1] + x->dims[1] - 1) * x->dims[2], g->vocab, s);
+        read_logits(g, r, 0, g->vocab, s);
         if (g->log)
             softmax_f32_pick()->rows(s, s, 1, (size_t)g->vocab, true);
         gen_process(g, r);
@@ -371,7 +410,8 @@ static int learn_vocab(struct gen *g, struct err *e)
     size_t count;
     g->vocab = g->at->vocab_size > 0 ? g->at->vocab_size : n;
     if (g->vocab > n || g->vocab < 2 || g->vocab > INT32_MAX)
-        return err_set(e, ERR_MODEL, "a vocabulary of %lld in %lld logits", (long long)g->vocab, (long long)n);
+        return err_set(e, ERR_MODEL, "a vocabulary of %lld in %lld logits", (long long)g->vocab,
+                       (long long)n);
     int rc = read_mask(g, in->vocab_mask, -1, g->vocab, &g->vocab_mask, e);
     if (rc == 0)
         rc = read_mask(g, in->prefix_mask, g->batch, g->vocab, &g->prefix_mask, e);
@@ -380,7 +420,8 @@ static int learn_vocab(struct gen *g, struct err *e)
     if (rc < 0)
         return rc;
     if (!size_mul((size_t)g->rows, (size_t)g->vocab, &count))
-        return err_set(e, ERR_LIMIT, "%lld rows of %lld scores", (long long)g->rows, (long long)g->vocab);
+        return err_set(e, ERR_LIMIT, "%lld rows of %lld scores", (long long)g->rows,
+                       (long long)g->vocab);
     g->scores = gen_alloc(g, count, sizeof(float), e);
     if (g->scores && g->repetition != 1 && !(g->seen = gen_alloc(g, count, 1, e)))
         return failed(e);
@@ -393,10 +434,12 @@ int gen_score(struct gen *g, struct err *e)
     const struct tensor *x = &v->tensor;
     if (v->kind != VALUE_TENSOR || x->rank != 3 || x->dims[1] < 1 ||
         (x->dims[0] != g->rows && x->dims[0] != g->batch) || !(DT_FLOATS & DTYPE_BIT(x->dtype)))
-        return err_set(e, ERR_MODEL, "a subgraph's first output are not logits of %lld rows", (long long)g->rows);
+        return err_set(e, ERR_MODEL, "a subgraph's first output are not logits of %lld rows",
+                       (long long)g->rows);
     int rc = g->scores ? 0 : learn_vocab(g, e);
     if (rc == 0 && x->dims[2] < g->vocab)
-        rc = err_set(e, ERR_MODEL, "%lld logits, %lld before", (long long)x->dims[2], (long long)g->vocab);
+        rc = err_set(e, ERR_MODEL, "%lld logits, %lld before", (long long)x->dims[2],
+                     (long long)g->vocab);
     return rc ? rc : call_tasks(g->call, g->rows, score_rows, g, e);
 }
 
@@ -404,7 +447,8 @@ void gen_append(struct gen *g)
 {
     int32_t *from = g->sequences, *to = g->spare;
     for (int64_t r = 0; r < g->rows; r++) {
-        memcpy(to + r * g->max_length, from + g->origins[r] * g->max_length, (size_t)g->length * sizeof *to);
+        memcpy(to + r * g->max_length, from + g->origins[r] * g->max_length,
+               (size_t)g->length * sizeof *to);
         to[r * g->max_length + g->length] = g->tokens[r];
     }
     g->sequences = to;

@@ -1,31 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BeamSearch: of each prompt the rows with the highest sums of log-probabilities go on, and the best sentences
- * are kept: a row that ends one, and at last the rows as they are. A sentence's score is its sum over a power
- * of its length. */
+/* BeamSearch and WhisperBeamSearch: of each prompt the rows with the highest sums of
+ * log-probabilities go on, and the best sentences are kept: a row that ends one, and at last the
+ * rows as they are. A sentence's score is its sum over a power of its length. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "ops/contrib/generation.h"
 
-enum { IN_IDS, IN_MAX, IN_MIN, IN_BEAMS, IN_RETURNED, IN_LENGTH_PENALTY, IN_REPETITION, IN_VOCAB_MASK, IN_PREFIX_MASK,
-       IN_ATTENTION_MASK, IN_FIRST_TOKENS, IN_PROCESSOR, INPUTS };
-enum { OUT_SEQUENCES, OUT_SEQUENCES_SCORES, OUT_SCORES, OUTPUTS };
+extern const struct op op_ms_whisperbeamsearch;
 
-static const struct gen_inputs beam_inputs = {
-    .max_length = IN_MAX, .min_length = IN_MIN, .beams = IN_BEAMS, .returned = IN_RETURNED,
-    .length_penalty = IN_LENGTH_PENALTY, .repetition = IN_REPETITION, .vocab_mask = IN_VOCAB_MASK,
-    .prefix_mask = IN_PREFIX_MASK, .attention_mask = IN_ATTENTION_MASK, .first_tokens = IN_FIRST_TOKENS,
-    .processor = IN_PROCESSOR, .presence_mask = -1, .seed = -1,
-};
+enum { IN_IDS, IN_MAX, IN_MIN, IN_BEAMS, IN_RETURNED, IN_LENGTH_PENALTY, IN_REPETITION,
+       IN_VOCAB_MASK, IN_PREFIX_MASK, IN_ATTENTION_MASK, IN_FIRST_TOKENS, IN_PROCESSOR, INPUTS,
+       IN_CROSS_QK = INPUTS, IN_EXTRA, IN_TEMPERATURE, WHISPER_INPUTS };
+enum { OUT_SEQUENCES, OUT_SEQUENCES_SCORES, OUT_SCORES, OUTPUTS, OUT_CROSS_QK = OUTPUTS,
+       OUT_NO_SPEECH, WHISPER_OUTPUTS };
 
-static const struct attr beam_attrs[] = {
-    GEN_ATTRS,
-    {"early_stopping", ATTR_INT, offsetof(struct attrs_generation, early_stopping)},
+#define COMMON_INPUTS                                                                              \
+    .max_length = IN_MAX, .min_length = IN_MIN, .beams = IN_BEAMS, .returned = IN_RETURNED,        \
+    .length_penalty = IN_LENGTH_PENALTY, .repetition = IN_REPETITION, .vocab_mask = IN_VOCAB_MASK, \
+    .prefix_mask = IN_PREFIX_MASK, .attention_mask = IN_ATTENTION_MASK,                            \
+    .first_tokens = IN_FIRST_TOKENS, .processor = IN_PROCESSOR, .presence_mask = -1, .seed = -1
+
+static const struct gen_inputs beam_inputs = {COMMON_INPUTS, .temperature = -1};
+static const struct gen_inputs whisper_inputs = {COMMON_INPUTS, .temperature = IN_TEMPERATURE};
+
+#define STOPPING_ATTR GEN_ATTR("early_stopping", ATTR_INT, early_stopping, .i = 0)
+#define TOKEN_ATTR(text, field) GEN_ATTR(text, ATTR_INT, field, .i = -1)
+
+static const struct attr beam_attrs[] = {GEN_ATTRS(GEN_GPT), STOPPING_ATTR, {0}};
+static const struct attr whisper_attrs[] = {
+    GEN_ATTRS(GEN_WHISPER),
+    STOPPING_ATTR,
+    TOKEN_ATTR("translate_token_id", translate),
+    TOKEN_ATTR("transcribe_token_id", transcribe),
+    TOKEN_ATTR("start_of_lm_token_id", solm),
+    TOKEN_ATTR("no_timestamps_token_id", no_stamps),
+    TOKEN_ATTR("beginning_timestamp_token_id", first_stamp),
+    TOKEN_ATTR("no_speech_token_id", no_speech),
+    GEN_ATTR("decoder_output_cross_qk", ATTR_INT, cross_qk, .i = 0),
     {0},
 };
 
-/* ---- inference -------------------------------------------------------------------------------------- */
+static const struct gen_inputs *inputs_of(const struct node *n)
+{
+    return n->op == &op_ms_whisperbeamsearch ? &whisper_inputs : &beam_inputs;
+}
+
+static int beam_fix(struct node *n, struct err *e)
+{
+    struct attrs_generation *at = n->attrs;
+    at->sot = at->solm = at->no_stamps = at->translate = at->transcribe = at->first_stamp =
+        at->no_speech = -1;
+    return gen_fix(n, e);
+}
+
+static int whisper_fix(struct node *n, struct err *e)
+{
+    struct attrs_generation *at = n->attrs;
+    at->sot = at->start;
+    if (at->model_type != GEN_WHISPER)
+        return err_set(e, ERR_MODEL, "model_type is %lld, expected 2", (long long)at->model_type);
+    if (at->cross_qk || (OUT_CROSS_QK < n->n_out && n->out[OUT_CROSS_QK]) ||
+        (IN_EXTRA < n->n_in && n->in[IN_EXTRA]))
+        return err_set(e, ERR_UNSUPPORTED, "the products of cross attention as an output");
+    return gen_fix(n, e);
+}
+
+/* ---- inference ------------------------------------------------------------------------------- */
 
 static enum dtype score_dtype(enum dtype length_penalty, enum dtype repetition)
 {
@@ -35,24 +77,29 @@ static enum dtype score_dtype(enum dtype length_penalty, enum dtype repetition)
 static int beam_infer(struct infer *c, struct err *e)
 {
     const struct attrs_generation *at = c->attrs;
-    enum dtype t = score_dtype(infer_has(c, IN_LENGTH_PENALTY) ? infer_dtype(c, IN_LENGTH_PENALTY) : DTYPE_NONE,
-                               infer_has(c, IN_REPETITION) ? infer_dtype(c, IN_REPETITION) : DTYPE_NONE);
-    int rc = gen_infer(c, &beam_inputs, e);
+    enum dtype t = score_dtype(
+        infer_has(c, IN_LENGTH_PENALTY) ? infer_dtype(c, IN_LENGTH_PENALTY) : DTYPE_NONE,
+        infer_has(c, IN_REPETITION) ? infer_dtype(c, IN_REPETITION) : DTYPE_NONE);
+    int rc = gen_infer(c, inputs_of(c->node), e);
     if (rc < 0)
         return rc;
-    int64_t batch = gen_batch(c), length = gen_number(c, IN_MAX), returned = gen_number(c, IN_RETURNED);
+    int64_t batch = gen_batch(c), length = gen_number(c, IN_MAX),
+            returned = gen_number(c, IN_RETURNED);
     rc = infer_set(c, OUT_SEQUENCES, DTYPE_I32, 3, (const int64_t[]){batch, returned, length}, e);
     if (rc == 0)
         rc = infer_set(c, OUT_SEQUENCES_SCORES, t, 2, (const int64_t[]){batch, returned}, e);
     if (rc == 0)
         rc = infer_set(c, OUT_SCORES, t, 4,
                        (const int64_t[]){infer_fresh(c), batch, gen_number(c, IN_BEAMS),
-                                         at->vocab_size > 0 ? at->vocab_size : infer_fresh(c)}, e);
+                                         at->vocab_size > 0 ? at->vocab_size : infer_fresh(c)},
+                       e);
+    if (rc == 0)
+        rc = infer_set(c, OUT_NO_SPEECH, t, 1, (const int64_t[]){batch}, e);
     c->late = true;
     return rc;
 }
 
-/* ---- the search ------------------------------------------------------------------------------------- */
+/* ---- the search ------------------------------------------------------------------------------ */
 
 struct sentence {
     float score;
@@ -69,26 +116,27 @@ struct beam {
     struct gen g;
     int64_t returned;
     float length_penalty;
-    struct sentence *best;    /* [batch][beams], falling */
-    int64_t *found;           /* [batch] of them */
-    uint8_t *done;            /* [batch] */
-    struct candidate *next;   /* [batch][2 * beams], falling */
-    enum dtype dtype;         /* of the scores given */
-    struct tensor *scores;    /* or NULL */
+    struct sentence *best;  /* [batch][beams], falling */
+    int64_t *found;         /* [batch] of them */
+    uint8_t *done;          /* [batch] */
+    struct candidate *next; /* [batch][2 * beams], falling */
+    enum dtype dtype;       /* of the scores given */
+    struct tensor *scores;  /* or NULL */
 };
 
 static int beam_init(struct beam *s, struct err *e)
 {
     struct gen *g = &s->g;
-    const struct tensor *lp = call_in(g->call, IN_LENGTH_PENALTY), *rp = call_in(g->call, IN_REPETITION);
+    const struct tensor *lp = call_in(g->call, IN_LENGTH_PENALTY),
+                        *rp = call_in(g->call, IN_REPETITION);
     int rc = gen_int(g, IN_RETURNED, 1, &s->returned, e);
     if (rc == 0)
         rc = gen_float(g, IN_LENGTH_PENALTY, 1, &s->length_penalty, e);
     if (rc < 0)
         return rc;
     if (s->returned < 1 || s->returned > g->beams)
-        return err_set(e, ERR_INPUT, "%lld sequences to return of %lld beams", (long long)s->returned,
-                       (long long)g->beams);
+        return err_set(e, ERR_INPUT, "%lld sequences to return of %lld beams",
+                       (long long)s->returned, (long long)g->beams);
     s->dtype = score_dtype(lp ? lp->dtype : DTYPE_NONE, rp ? rp->dtype : DTYPE_NONE);
     g->log = true;
     size_t rows = (size_t)g->rows;
@@ -96,18 +144,20 @@ static int beam_init(struct beam *s, struct err *e)
     s->found = s->best ? gen_alloc(g, (size_t)g->batch, sizeof *s->found, e) : NULL;
     s->done = s->found ? gen_alloc(g, (size_t)g->batch, 1, e) : NULL;
     s->next = s->done ? gen_alloc(g, 2 * rows, sizeof *s->next, e) : NULL;
-    int32_t *tokens = s->next ? gen_alloc(g, rows * (size_t)g->max_length, sizeof *tokens, e) : NULL;
+    int32_t *tokens =
+        s->next ? gen_alloc(g, rows * (size_t)g->max_length, sizeof *tokens, e) : NULL;
     if (!tokens)
         return e ? e->code : ERR_MEMORY;
     for (int64_t r = 0; r < g->rows; r++) {
         s->best[r].tokens = tokens + r * g->max_length;
-        g->row_score[r] = r % g->beams ? -1e9f : 0; /* so that rows that are the same at first do not stay so */
+        g->row_score[r] =
+            r % g->beams ? -1e9f : 0; /* so that rows that are the same at first do not stay so */
     }
     return 0;
 }
 
-/* The best 2 * beams of a prompt's candidates: even if each beam's best ends it, enough go on. Of equal ones the
- * first; a NaN is below all. */
+/* The best 2 * beams of a prompt's candidates: even if each beam's best ends it, enough go on. Of
+ * equal ones the first; a NaN is below all. */
 static void choose(const struct beam *s, int64_t b, struct candidate *best)
 {
     const struct gen *g = &s->g;
@@ -174,8 +224,8 @@ static void advance(struct beam *s, int64_t b)
         n++;
     }
     if (s->found[b] == g->beams)
-        s->done[b] = g->at->early_stopping == 1 ||
-                     !(s->best[first + g->beams - 1].score < sentence_score(s, c[0].score, g->length));
+        s->done[b] = g->at->early_stopping == 1 || !(s->best[first + g->beams - 1].score <
+                                                     sentence_score(s, c[0].score, g->length));
 }
 
 static int advance_tasks(void *arg, int64_t begin, int64_t end, int member, struct err *e)
@@ -206,6 +256,23 @@ static int give_scores(struct beam *s, struct err *e)
     return 0;
 }
 
+/* The probability, in the first logits, of the token that says that nobody speaks. */
+static int give_no_speech(struct beam *s, struct err *e)
+{
+    const struct gen *g = &s->g;
+    int64_t token = g->at->no_speech;
+    int rc = call_output(g->call, OUT_NO_SPEECH, s->dtype, 1, &g->batch, e);
+    struct tensor *y = rc == 0 ? call_out(g->call, OUT_NO_SPEECH) : NULL;
+    if (y && (token < 0 || token >= g->vocab))
+        return err_set(e, ERR_MODEL, "no_speech_token_id is %lld of %lld", (long long)token,
+                       (long long)g->vocab);
+    for (int64_t b = 0; y && b < g->batch; b++) {
+        float p = gen_probability(g, b * g->beams, token);
+        elems_from_f32(s->dtype, y->data, b, 1, &p);
+    }
+    return rc;
+}
+
 static bool all_done(const struct beam *s)
 {
     for (int64_t b = 0; b < s->g.batch; b++)
@@ -220,6 +287,8 @@ static int search(struct beam *s, struct err *e)
     int rc = g->rows ? gen_first(g, e) : 0;
     while (rc == 0 && g->rows) {
         rc = gen_score(g, e);
+        if (rc == 0 && g->length == g->prompt)
+            rc = give_no_speech(s, e);
         if (rc == 0)
             rc = give_scores(s, e);
         if (rc == 0)
@@ -241,9 +310,11 @@ static int give_sentences(struct beam *s, struct err *e)
 {
     const struct gen *g = &s->g;
     struct call *c = g->call;
-    int rc = call_output(c, OUT_SEQUENCES, DTYPE_I32, 3, (const int64_t[]){g->batch, s->returned, g->max_length}, e);
+    int rc = call_output(c, OUT_SEQUENCES, DTYPE_I32, 3,
+                         (const int64_t[]){g->batch, s->returned, g->max_length}, e);
     if (rc == 0)
-        rc = call_output(c, OUT_SEQUENCES_SCORES, s->dtype, 2, (const int64_t[]){g->batch, s->returned}, e);
+        rc = call_output(c, OUT_SEQUENCES_SCORES, s->dtype, 2,
+                         (const int64_t[]){g->batch, s->returned}, e);
     if (rc < 0)
         return rc;
     struct tensor *y = call_out(c, OUT_SEQUENCES), *scores = call_out(c, OUT_SEQUENCES_SCORES);
@@ -258,29 +329,62 @@ static int give_sentences(struct beam *s, struct err *e)
     return 0;
 }
 
+/* What the steps give, where there were none for want of prompts. */
+static int give_nothing(struct beam *s, struct err *e)
+{
+    const struct gen *g = &s->g;
+    int64_t vocab = g->at->vocab_size > 0 ? g->at->vocab_size : 0;
+    const int64_t dims[] = {g->max_length - g->prompt, 0, g->beams, vocab};
+    int rc = call_output(g->call, OUT_SCORES, s->dtype, 4, dims, e);
+    return rc ? rc : call_output(g->call, OUT_NO_SPEECH, s->dtype, 1, &g->batch, e);
+}
+
 static int beam_run(struct call *c, int64_t begin, int64_t end, int member, struct err *e)
 {
     struct beam s = {0};
-    int rc = gen_init(&s.g, c, &beam_inputs, e);
+    int rc = gen_init(&s.g, c, inputs_of(c->node), e);
     if (rc == 0)
         rc = beam_init(&s, e);
     if (rc == 0)
         rc = search(&s, e);
     if (rc == 0)
         rc = give_sentences(&s, e);
-    if (rc == 0 && !s.scores) { /* no prompts */
-        s.g.vocab = s.g.at->vocab_size > 0 ? s.g.at->vocab_size : 0;
-        rc = call_output(c, OUT_SCORES, s.dtype, 4,
-                         (const int64_t[]){s.g.max_length - s.g.prompt, 0, s.g.beams, s.g.vocab}, e);
-    }
+    if (rc == 0 && s.g.batch == 0)
+        rc = give_nothing(&s, e);
     gen_clear(&s.g);
     return rc;
 }
 
 const struct op op_ms_beamsearch = {
-    .domain = "com.microsoft", .name = "BeamSearch", .since = 1,
-    .in_min = 5, .in_max = INPUTS, .out_min = 1, .out_max = OUTPUTS,
-    .flags = OP_DYNAMIC | OP_LEADER | OP_HOST, .kernels = "softmax",
-    .attrs = beam_attrs, .attrs_size = sizeof(struct attrs_generation),
-    .fix = gen_fix, .infer = beam_infer, .run = beam_run,
+    .domain = "com.microsoft",
+    .name = "BeamSearch",
+    .since = 1,
+    .in_min = 5,
+    .in_max = INPUTS,
+    .out_min = 1,
+    .out_max = OUTPUTS,
+    .flags = OP_DYNAMIC | OP_LEADER | OP_HOST,
+    .kernels = "softmax",
+    .attrs = beam_attrs,
+    .attrs_size = sizeof(struct attrs_generation),
+    .fix = beam_fix,
+    .infer = beam_infer,
+    .run = beam_run,
+};
+
+const struct op op_ms_whisperbeamsearch = {
+    .domain = "com.microsoft",
+    .name = "WhisperBeamSearch",
+    .since = 1,
+    .in_min = 5,
+    .in_max = WHISPER_INPUTS,
+    .out_min = 1,
+    .out_max = WHISPER_OUTPUTS,
+    .flags = OP_DYNAMIC | OP_LEADER | OP_HOST,
+    .kernels = "softmax",
+    .attrs = whisper_attrs,
+    .attrs_size = sizeof(struct attrs_generation),
+    .fix = whisper_fix,
+    .infer = beam_infer,
+    .run = beam_run,
 };

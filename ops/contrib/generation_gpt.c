@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generating tokens with a decoder alone, as of GPT-2: the first call reads the prompts, each later one a token
- * a row. A past is [2, rows, heads, tokens, size]. */
+/* Generating tokens with a decoder alone, as of GPT-2: the first call reads the prompts, each later
+ * one a token a row. A past is [2, rows, heads, tokens, size]. */
 #include <string.h>
 
 #include "ops/contrib/generation.h"
@@ -9,17 +9,20 @@ enum { IN_IDS, IN_POSITIONS, IN_MASK, IN_PAST };
 
 static int gpt_check(const struct graph *d, const struct gen_form *f, struct err *e)
 {
-    static const char *const names[] = {"input_ids", "position_ids", "attention_mask"};
     int n = d->n_inputs - d->n_outputs - 2;
     if (d->n_outputs < 2 || n < 0)
-        return err_set(e, ERR_MODEL, "a decoder of %d inputs and %d outputs, expected ids, positions, mask and pasts",
-                       d->n_inputs, d->n_outputs);
+        return err_set(
+            e, ERR_MODEL,
+            "a decoder of %d inputs and %d outputs, expected ids, positions, mask and pasts",
+            d->n_inputs, d->n_outputs);
     if (n > 1)
         return err_set(e, ERR_UNSUPPORTED, "a decoder with %d inputs more than pasts", n);
     for (int i = 0; i < IN_PAST; i++)
-        if (!gen_is(d->inputs[i], names[i]) || d->inputs[i]->fact.type.dtype != DTYPE_I32)
-            return err_set(e, ERR_MODEL, "the decoder's input %d is not '%s' of int32", i, names[i]);
-    return n != f->shared ? err_set(e, ERR_MODEL, "init_decoder and decoder differ in their pasts") : 0;
+        if (d->inputs[i]->fact.type.dtype != DTYPE_I32)
+            return err_set(e, ERR_MODEL, "the decoder's input %d, '%.80s', is not of int32", i,
+                           value_name(d->inputs[i]));
+    return n != f->shared ? err_set(e, ERR_MODEL, "init_decoder and decoder differ in their pasts")
+                          : 0;
 }
 
 static int gpt_fix(struct node *n, struct err *e)
@@ -47,14 +50,19 @@ static int gpt_infer(struct infer *c, const struct gen_inputs *inputs, struct er
     int64_t total = f->shared ? infer_fresh(c) : sym_add(c->syms, past, tokens);
     const struct graph *graphs[] = {at->decoder, at->init_decoder};
     struct fact *in = arena_array(c->arena, (size_t)at->decoder->n_inputs, sizeof *in, e);
-    struct fact *out = in ? arena_array(c->arena, (size_t)at->decoder->n_outputs, sizeof *out, e) : NULL;
+    struct fact *out =
+        in ? arena_array(c->arena, (size_t)at->decoder->n_outputs, sizeof *out, e) : NULL;
     if (!out)
         return e ? e->code : ERR_MEMORY;
     for (int i = 0; i < IN_PAST; i++)
-        in[i].type = (struct type){.kind = TYPE_TENSOR, .dtype = DTYPE_I32, .rank = 2,
+        in[i].type = (struct type){.kind = TYPE_TENSOR,
+                                   .dtype = DTYPE_I32,
+                                   .rank = 2,
                                    .dims = {rows, i == IN_MASK ? total : tokens}};
     for (int i = 0; i < f->n_self; i++)
-        in[IN_PAST + i].type = (struct type){.kind = TYPE_TENSOR, .dtype = f->past_dtype, .rank = 5,
+        in[IN_PAST + i].type = (struct type){.kind = TYPE_TENSOR,
+                                             .dtype = f->past_dtype,
+                                             .rank = 5,
                                              .dims = {2, rows, f->heads, past, f->head_size}};
     if (f->shared)
         in[IN_PAST + f->n_self].type =
@@ -63,17 +71,20 @@ static int gpt_infer(struct infer *c, const struct gen_inputs *inputs, struct er
     for (int i = 0; i < 2 && rc == 0; i++) {
         if (!graphs[i])
             continue;
-        rc = c->graph(c, (struct graph *)graphs[i], in, graphs[i]->n_inputs, out, graphs[i]->n_outputs, e);
+        rc = c->graph(c, (struct graph *)graphs[i], in, graphs[i]->n_inputs, out,
+                      graphs[i]->n_outputs, e);
         for (int k = 0; k < f->n_self && rc == 0; k++)
             rc = gen_carried(&in[IN_PAST + k], &out[1 + k], k, e);
     }
     return rc;
 }
 
-/* Positions count the tokens that are no padding; positions[r] keeps where a row's first new token stands. */
+/* Positions count the tokens that are no padding; positions[r] keeps where a row's first new token
+ * stands. */
 static int first_inputs(struct gen *g, struct err *e)
 {
-    const struct tensor *mask = g->inputs->attention_mask >= 0 ? call_in(g->call, g->inputs->attention_mask) : NULL;
+    const struct tensor *mask =
+        g->inputs->attention_mask >= 0 ? call_in(g->call, g->inputs->attention_mask) : NULL;
     int64_t n = g->prompt;
     size_t count = (size_t)g->rows * (size_t)g->max_length;
     g->mask = gen_alloc(g, count, sizeof(int32_t), e);
@@ -86,7 +97,8 @@ static int first_inputs(struct gen *g, struct err *e)
     if (rc == 0)
         rc = gen_ints(g, &g->in[IN_POSITIONS], g->sequences, g->rows, g->max_length, n, e);
     for (int64_t r = 0; r < g->rows && rc == 0; r++) {
-        int32_t *p = (int32_t *)g->in[IN_POSITIONS].tensor.data + r * n, *m = g->mask + r * g->max_length, at = 0;
+        int32_t *p = (int32_t *)g->in[IN_POSITIONS].tensor.data + r * n,
+                *m = g->mask + r * g->max_length, at = 0;
         for (int64_t k = 0; k < n; k++) {
             bool pad = p[k] == g->at->pad;
             p[k] = pad ? 0 : at++;
@@ -119,7 +131,9 @@ static int gpt_first(struct gen *g, struct err *e)
         rc = gen_tensor(g, &g->in[IN_PAST + i], f->past_dtype, 5, dims, e);
     if (rc == 0)
         rc = tell_past(g, 0, e);
-    return rc ? rc : gen_run(g, g->at->init_decoder ? g->at->init_decoder : g->at->decoder, g->in, g->out, e);
+    return rc ? rc
+              : gen_run(g, g->at->init_decoder ? g->at->init_decoder : g->at->decoder, g->in,
+                        g->out, e);
 }
 
 static int gpt_next(struct gen *g, struct err *e)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GreedySearch and Sampling: a row for each prompt. The first takes the best token; the second draws one of the
- * smallest set of best tokens whose probabilities reach top_p. A row that has met the end goes on with padding.
+/* GreedySearch and Sampling: a row for each prompt. The first takes the best token; the second
+ * draws one of the smallest set of best tokens whose probabilities reach top_p. A row that has met
+ * the end goes on with padding.
  *
- * Row r draws from a generator of its own, seeded by (seed, r), once a step: it gets the same tokens whatever
- * rows stand behind it, and row 0 the same as alone. */
+ * Row r draws from a generator of its own, seeded by (seed, r), once a step: it gets the same
+ * tokens whatever rows stand behind it, and row 0 the same as alone. */
 #include <math.h>
 #include <string.h>
 
@@ -11,31 +12,32 @@
 #include "ops/contrib/generation.h"
 #include "ops/random.h"
 
-enum { IN_IDS, IN_MAX, IN_MIN, IN_REPETITION, IN_VOCAB_MASK, IN_PREFIX_MASK, IN_ATTENTION_MASK, IN_PRESENCE_MASK,
-       IN_SEED, INPUTS };
+enum { IN_IDS, IN_MAX, IN_MIN, IN_REPETITION, IN_VOCAB_MASK, IN_PREFIX_MASK, IN_ATTENTION_MASK,
+       IN_PRESENCE_MASK, IN_SEED, INPUTS };
 enum { OUT_SEQUENCES, OUT_FILTERED, OUTPUTS };
 
-#define COMMON_INPUTS \
+#define COMMON_INPUTS                                                                              \
     .max_length = IN_MAX, .min_length = IN_MIN, .beams = -1, .returned = -1, .length_penalty = -1, \
-    .repetition = IN_REPETITION, .vocab_mask = IN_VOCAB_MASK, .prefix_mask = IN_PREFIX_MASK, \
-    .attention_mask = IN_ATTENTION_MASK, .first_tokens = -1, .processor = -1
+    .repetition = IN_REPETITION, .vocab_mask = IN_VOCAB_MASK, .prefix_mask = IN_PREFIX_MASK,       \
+    .attention_mask = IN_ATTENTION_MASK, .first_tokens = -1, .processor = -1, .temperature = -1
 
 static const struct gen_inputs greedy_inputs = {COMMON_INPUTS, .presence_mask = -1, .seed = -1};
-static const struct gen_inputs sampling_inputs = {COMMON_INPUTS, .presence_mask = IN_PRESENCE_MASK, .seed = IN_SEED};
+static const struct gen_inputs sampling_inputs = {COMMON_INPUTS, .presence_mask = IN_PRESENCE_MASK,
+                                                  .seed = IN_SEED};
 
-static const struct attr greedy_attrs[] = {GEN_ATTRS, {0}};
+static const struct attr greedy_attrs[] = {GEN_ATTRS(GEN_GPT), {0}};
 static const struct attr sampling_attrs[] = {
-    GEN_ATTRS,
-    {"custom", ATTR_INT, offsetof(struct attrs_generation, custom)},
-    {"min_tokens_to_keep", ATTR_INT, offsetof(struct attrs_generation, min_tokens_to_keep)},
-    {"temperature", ATTR_FLOAT, offsetof(struct attrs_generation, temperature), .f = 1},
-    {"top_p", ATTR_FLOAT, offsetof(struct attrs_generation, top_p)},
-    {"filter_value", ATTR_FLOAT, offsetof(struct attrs_generation, filter_value), .f = -1e20f},
-    {"presence_penalty", ATTR_FLOAT, offsetof(struct attrs_generation, presence_penalty)},
+    GEN_ATTRS(GEN_GPT),
+    GEN_ATTR("custom", ATTR_INT, custom, .i = 0),
+    GEN_ATTR("min_tokens_to_keep", ATTR_INT, min_tokens_to_keep, .i = 0),
+    GEN_ATTR("temperature", ATTR_FLOAT, temperature, .f = 1),
+    GEN_ATTR("top_p", ATTR_FLOAT, top_p, .f = 0),
+    GEN_ATTR("filter_value", ATTR_FLOAT, filter_value, .f = -1e20f),
+    GEN_ATTR("presence_penalty", ATTR_FLOAT, presence_penalty, .f = 0),
     {0},
 };
 
-/* ---- inference -------------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 static int infer(struct infer *c, const struct gen_inputs *inputs, struct err *e)
 {
@@ -44,10 +46,12 @@ static int infer(struct infer *c, const struct gen_inputs *inputs, struct err *e
     if (rc < 0)
         return rc;
     int64_t batch = gen_batch(c);
-    rc = infer_set(c, OUT_SEQUENCES, DTYPE_I32, 2, (const int64_t[]){batch, gen_number(c, IN_MAX)}, e);
+    rc = infer_set(c, OUT_SEQUENCES, DTYPE_I32, 2, (const int64_t[]){batch, gen_number(c, IN_MAX)},
+                   e);
     if (rc == 0)
-        rc = infer_set(c, OUT_FILTERED, DTYPE_F32, 2,
-                       (const int64_t[]){batch, at->vocab_size > 0 ? at->vocab_size : infer_fresh(c)}, e);
+        rc = infer_set(
+            c, OUT_FILTERED, DTYPE_F32, 2,
+            (const int64_t[]){batch, at->vocab_size > 0 ? at->vocab_size : infer_fresh(c)}, e);
     c->late = true;
     return rc;
 }
@@ -65,14 +69,17 @@ static int sampling_infer(struct infer *c, struct err *e)
 static int sampling_fix(struct node *n, struct err *e)
 {
     const struct attrs_generation *at = n->attrs;
-    if (!(at->temperature > 0) || !(at->top_p >= 0) || at->min_tokens_to_keep < 0 || isnan(at->filter_value))
-        return err_set(e, ERR_MODEL, "temperature %g, top_p %g, min_tokens_to_keep %lld or filter_value %g is out of range",
-                       (double)at->temperature, (double)at->top_p, (long long)at->min_tokens_to_keep,
-                       (double)at->filter_value);
+    if (!(at->temperature > 0) || !(at->top_p >= 0) || at->min_tokens_to_keep < 0 ||
+        isnan(at->filter_value))
+        return err_set(
+            e, ERR_MODEL,
+            "temperature %g, top_p %g, min_tokens_to_keep %lld or filter_value %g is out of range",
+            (double)at->temperature, (double)at->top_p, (long long)at->min_tokens_to_keep,
+            (double)at->filter_value);
     return gen_fix(n, e);
 }
 
-/* ---- choosing a token -------------------------------------------------------------------------------- */
+/* ---- choosing a token ------------------------------------------------------------------------ */
 
 struct greedy {
     struct gen g;
@@ -126,8 +133,8 @@ static void sort(const float *s, int32_t *v, int64_t n)
     }
 }
 
-/* What is outside the set gets filter_value. The plain way sums probabilities from the least one up, and always
- * keeps min_tokens_to_keep and the best; the custom way sums from the best down. */
+/* What is outside the set gets filter_value. The plain way sums probabilities from the least one
+ * up, and always keeps min_tokens_to_keep and the best; the custom way sums from the best down. */
 static void filter(const struct greedy *x, float *s, const int32_t *order, float *p)
 {
     const struct attrs_generation *at = x->g.at;
@@ -194,7 +201,7 @@ static int choose_rows(void *arg, int64_t begin, int64_t end, int member, struct
     return 0;
 }
 
-/* ---- the search -------------------------------------------------------------------------------------- */
+/* ---- the search ------------------------------------------------------------------------------ */
 
 static int choose(struct greedy *x, struct err *e)
 {
@@ -240,14 +247,16 @@ static int give(struct greedy *x, struct err *e)
     const struct gen *g = &x->g;
     struct call *c = g->call;
     int64_t vocab = g->scores ? g->vocab : g->at->vocab_size > 0 ? g->at->vocab_size : 0;
-    int rc = call_output(c, OUT_SEQUENCES, DTYPE_I32, 2, (const int64_t[]){g->batch, g->max_length}, e);
+    int rc =
+        call_output(c, OUT_SEQUENCES, DTYPE_I32, 2, (const int64_t[]){g->batch, g->max_length}, e);
     if (rc == 0)
         rc = call_output(c, OUT_FILTERED, DTYPE_F32, 2, (const int64_t[]){g->batch, vocab}, e);
     if (rc < 0)
         return rc;
     struct tensor *y = call_out(c, OUT_SEQUENCES), *filtered = call_out(c, OUT_FILTERED);
     for (int64_t i = 0; y && i < g->rows * g->max_length; i++)
-        ((int32_t *)y->data)[i] = i % g->max_length < g->length ? g->sequences[i] : (int32_t)g->at->pad;
+        ((int32_t *)y->data)[i] =
+            i % g->max_length < g->length ? g->sequences[i] : (int32_t)g->at->pad;
     if (filtered && g->scores)
         memcpy(filtered->data, g->scores, tensor_bytes(filtered));
     return 0;
@@ -285,17 +294,35 @@ static int sampling_run(struct call *c, int64_t begin, int64_t end, int member, 
 }
 
 const struct op op_ms_greedysearch = {
-    .domain = "com.microsoft", .name = "GreedySearch", .since = 1,
-    .in_min = 2, .in_max = IN_PRESENCE_MASK, .out_min = 1, .out_max = 1,
-    .flags = OP_DYNAMIC | OP_LEADER | OP_HOST, .kernels = "softmax",
-    .attrs = greedy_attrs, .attrs_size = sizeof(struct attrs_generation),
-    .fix = gen_fix, .infer = greedy_infer, .run = greedy_run,
+    .domain = "com.microsoft",
+    .name = "GreedySearch",
+    .since = 1,
+    .in_min = 2,
+    .in_max = IN_PRESENCE_MASK,
+    .out_min = 1,
+    .out_max = 1,
+    .flags = OP_DYNAMIC | OP_LEADER | OP_HOST,
+    .kernels = "softmax",
+    .attrs = greedy_attrs,
+    .attrs_size = sizeof(struct attrs_generation),
+    .fix = gen_fix,
+    .infer = greedy_infer,
+    .run = greedy_run,
 };
 
 const struct op op_ms_sampling = {
-    .domain = "com.microsoft", .name = "Sampling", .since = 1,
-    .in_min = 2, .in_max = INPUTS, .out_min = 1, .out_max = OUTPUTS,
-    .flags = OP_DYNAMIC | OP_LEADER | OP_HOST, .kernels = "softmax",
-    .attrs = sampling_attrs, .attrs_size = sizeof(struct attrs_generation),
-    .fix = sampling_fix, .infer = sampling_infer, .run = sampling_run,
+    .domain = "com.microsoft",
+    .name = "Sampling",
+    .since = 1,
+    .in_min = 2,
+    .in_max = INPUTS,
+    .out_min = 1,
+    .out_max = OUTPUTS,
+    .flags = OP_DYNAMIC | OP_LEADER | OP_HOST,
+    .kernels = "softmax",
+    .attrs = sampling_attrs,
+    .attrs_size = sizeof(struct attrs_generation),
+    .fix = sampling_fix,
+    .infer = sampling_infer,
+    .run = sampling_run,
 };

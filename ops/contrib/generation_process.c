@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generating tokens: what is done to a row of scores before the search chooses. A token that is out of the
- * question gets the lowest number, not -infinity, so that sums with it stay comparable. */
+/* Generating tokens: what is done to a row of scores before the search chooses. A token that is out
+ * of the question gets the lowest number, not -infinity, so that sums with it stay comparable. */
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "ops/contrib/generation.h"
@@ -59,27 +60,25 @@ static void masked(const struct line *l, const int32_t *mask)
             l->s[k] = -FLT_MAX;
 }
 
-/* Whisper's tokens, counted from the end of text, and its rules of time stamps: they come in pairs, do not
- * fall, and the first is an early one. */
-enum { STAMP_SOT = 1, STAMP_SOLM = 105, STAMP_NOT = 106, STAMP_FIRST = 107, STAMP_INITIAL = 50,
-       STAMP_TRANSLATE = 50358, STAMP_TRANSCRIBE = 50359 };
+/* Whisper's tokens where no attribute says them: counted from the end of text, and two as they are.
+ */
+enum { AFTER_SOT = 1, AFTER_SOLM = 105, AFTER_NO_STAMPS = 106, AFTER_STAMPS = 107,
+       TRANSLATE = 50358, TRANSCRIBE = 50359, STAMP_INITIAL = 50 };
 
-static void stamps(const struct line *l, int64_t eos)
+static int64_t token_or(int64_t token, int64_t otherwise)
 {
-    int64_t first = eos + STAMP_FIRST, begin = 0, latest = -1;
-    while (begin < l->length && l->t[begin++] < first)
-        ;
+    return token >= 0 ? token : otherwise;
+}
+
+/* What the row is allowed: time stamps come in pairs, and rise. `begin` is where the first one
+ * ends. */
+static void stamp_rules(const struct line *l, int64_t eos, int64_t first, int64_t begin)
+{
+    int64_t latest = -1;
     for (int64_t i = 0; i < l->length; i++)
         latest = l->t[i] >= first ? l->t[i] : latest;
     bool last = l->t[l->length - 1] >= first;
     bool paired = l->length <= begin || l->t[l->length - 2] >= first;
-    forbid(l, eos + STAMP_NOT);
-    forbid(l, eos + STAMP_SOLM);
-    if (l->length > begin) {
-        forbid(l, eos + STAMP_SOT);
-        forbid(l, STAMP_TRANSLATE);
-        forbid(l, STAMP_TRANSCRIBE);
-    }
     if (last)
         forbid_range(l, paired ? first : 0, paired ? l->vocab : eos);
     if (latest >= 0)
@@ -88,10 +87,41 @@ static void stamps(const struct line *l, int64_t eos)
         forbid_range(l, first + STAMP_INITIAL + 1, l->vocab);
 }
 
+/* If all time stamps together are likelier than any other token, it must be one. */
+static void stamp_sum(const struct line *l, int64_t first)
+{
+    float text = -FLT_MAX, top = -FLT_MAX, sum = 0;
+    for (int64_t k = 0; k < l->vocab; k++) {
+        float *best = k < first ? &text : &top;
+        *best = l->s[k] > *best ? l->s[k] : *best;
+    }
+    for (int64_t k = first; k < l->vocab; k++)
+        sum += l->s[k] > -FLT_MAX ? expf(l->s[k] - top) : 0;
+    if (sum > 0 && logf(sum) + top > text)
+        forbid_range(l, 0, first);
+}
+
+static void stamps(const struct line *l, const struct attrs_generation *at)
+{
+    int64_t first = token_or(at->first_stamp, at->eos + AFTER_STAMPS), begin = 0;
+    while (begin < l->length && l->t[begin++] < first)
+        ;
+    forbid(l, token_or(at->no_stamps, at->eos + AFTER_NO_STAMPS));
+    forbid(l, token_or(at->solm, at->eos + AFTER_SOLM));
+    if (l->length > begin) {
+        forbid(l, token_or(at->sot, at->eos + AFTER_SOT));
+        forbid(l, token_or(at->translate, TRANSLATE));
+        forbid(l, token_or(at->transcribe, TRANSCRIBE));
+    }
+    stamp_rules(l, at->eos, first, begin);
+    stamp_sum(l, first);
+}
+
 void gen_process(const struct gen *g, int64_t r)
 {
     int64_t b = r / g->beams;
-    struct line l = {g->scores + r * g->vocab, g->vocab, g->sequences + r * g->max_length, g->length};
+    struct line l = {g->scores + r * g->vocab, g->vocab, g->sequences + r * g->max_length,
+                     g->length};
     if (g->seen)
         repetition(&l, g->repetition, g->seen + r * g->vocab);
     if (g->at->ngram > 0)
@@ -107,5 +137,5 @@ void gen_process(const struct gen *g, int64_t r)
     for (int64_t k = 0; g->presence_mask && g->at->presence_penalty != 0 && k < l.vocab; k++)
         l.s[k] -= (float)g->presence_mask[b * g->vocab + k] * g->at->presence_penalty;
     if (g->stamps)
-        stamps(&l, g->at->eos);
+        stamps(&l, g->at);
 }

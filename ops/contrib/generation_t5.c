@@ -1,35 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generating tokens with an encoder and a decoder, as of T5 and Whisper. The encoder runs once, on prompts, and
- * its results are then repeated for the rows; in one form of it, it also makes the first logits and self pasts,
- * in the other the decoder's first call starts from empty ones. A past is [rows, heads, tokens, size]. */
+/* Generating tokens with an encoder and a decoder, as of T5 and Whisper. The encoder runs once, on
+ * prompts, and its results are then repeated for the rows; in one form of it, it also makes the
+ * first logits and self pasts, in the other the decoder's first call starts from empty ones. A past
+ * is [rows, heads, tokens, size]. */
 #include <string.h>
 
 #include "ops/contrib/generation.h"
 
-/* What the decoder may read of the encoder's ends, in this order, and the encoder beside its ids. */
-enum part { PART_IDS, PART_MASK, PART_HIDDEN, PART_TOKENS, PARTS };
-static const char *const part_names[PARTS] = {"encoder_input_ids", "encoder_attention_mask",
-                                              "encoder_hidden_states", "decoder_input_ids"};
-
-static enum part part_of(const struct graph_value *v)
+static enum gen_part part_named(const struct graph_value *v)
 {
-    enum part p = PART_IDS;
-    while (p < PARTS && !gen_is(v, part_names[p]))
+    static const char *const names[PARTS] = {"encoder_input_ids", "encoder_attention_mask",
+                                             "encoder_hidden_states", "decoder_input_ids"};
+    enum gen_part p = PART_IDS;
+    while (p < PARTS && strcmp(value_name(v), names[p]) != 0)
         p++;
     return p;
 }
 
-static int encoder_check(const struct graph *g, struct err *e)
+/* Names tell; where one is another, as in a graph that was written anew, types do. A past has 4
+ * dims. */
+static void decoder_parts(struct gen_form *f, const struct graph *d)
+{
+    for (f->first_past = 1; f->first_past < d->n_inputs && f->first_past < GEN_READS;
+         f->first_past++) {
+        const struct graph_value *v = d->inputs[f->first_past];
+        const struct graph_value *next =
+            f->first_past + 1 < d->n_inputs ? d->inputs[f->first_past + 1] : v;
+        enum gen_part p = part_named(v);
+        if (p == PARTS && v->fact.type.dtype == DTYPE_I32)
+            p = next != v && next->fact.type.dtype == DTYPE_I32 ? PART_IDS : PART_MASK;
+        else if (p == PARTS && v->fact.type.rank == 3)
+            p = PART_HIDDEN;
+        if (p >= PART_TOKENS)
+            return;
+        f->reads[f->first_past] = p;
+    }
+}
+
+static int encoder_parts(struct gen_form *f, const struct graph *g, struct err *e)
 {
     bool seen[PARTS] = {false};
+    if (g->n_inputs < 1 || g->n_inputs > GEN_GIVEN)
+        return err_set(e, ERR_MODEL, "the encoder has %d inputs, expected 1 to %d", g->n_inputs,
+                       GEN_GIVEN);
     for (int i = 1; i < g->n_inputs; i++) {
-        enum part p = part_of(g->inputs[i]);
+        enum gen_part p = part_named(g->inputs[i]);
+        if (p == PARTS)
+            p = f->joint && i == g->n_inputs - 1 ? PART_TOKENS : PART_MASK;
         if ((p != PART_MASK && p != PART_TOKENS) || seen[p])
-            return err_set(e, ERR_MODEL, "the encoder's input %d is '%.80s', expected '%s' or '%s'", i,
-                           value_name(g->inputs[i]), part_names[PART_MASK], part_names[PART_TOKENS]);
+            return err_set(e, ERR_MODEL,
+                           "the encoder's input %d, '%.80s', is neither a mask nor first tokens", i,
+                           value_name(g->inputs[i]));
         seen[p] = true;
+        f->given[i] = p;
     }
-    return g->n_inputs ? 0 : err_set(e, ERR_MODEL, "the encoder has no inputs");
+    return 0;
 }
 
 static int t5_fix(struct node *n, struct err *e)
@@ -41,30 +66,30 @@ static int t5_fix(struct node *n, struct err *e)
         return err_set(e, ERR_MODEL, "model_type %lld needs an encoder, and no init_decoder",
                        (long long)at->model_type);
     if (d->n_inputs < 2 || d->n_outputs < 2)
-        return err_set(e, ERR_MODEL, "a decoder of %d inputs and %d outputs", d->n_inputs, d->n_outputs);
-    if (!gen_is(d->inputs[0], "input_ids") || d->inputs[0]->fact.type.dtype != DTYPE_I32)
-        return err_set(e, ERR_MODEL, "the decoder's input 0 is not 'input_ids' of int32");
-    const struct graph_value *last = d->inputs[d->n_inputs - 1];
-    if (gen_is(last, "past_sequence_length") || gen_is(last, "cache_indirection"))
-        return err_set(e, ERR_UNSUPPORTED, "a decoder with '%.80s'", value_name(last));
+        return err_set(e, ERR_MODEL, "a decoder of %d inputs and %d outputs", d->n_inputs,
+                       d->n_outputs);
+    if (d->inputs[0]->fact.type.dtype != DTYPE_I32)
+        return err_set(e, ERR_MODEL, "the decoder's input 0 is not of int32");
+    if (d->inputs[d->n_inputs - 1]->fact.type.dtype == DTYPE_I32)
+        return err_set(e, ERR_UNSUPPORTED, "a decoder with '%.80s' behind its pasts",
+                       value_name(d->inputs[d->n_inputs - 1]));
+    decoder_parts(f, d);
     bool hidden = false;
-    for (f->first_past = 1; f->first_past < d->n_inputs; f->first_past++) {
-        enum part p = part_of(d->inputs[f->first_past]);
-        if (p >= PART_TOKENS)
-            break;
-        hidden |= p == PART_HIDDEN;
-    }
+    for (int i = 1; i < f->first_past; i++)
+        hidden |= f->reads[i] == PART_HIDDEN;
     f->n_self = d->n_outputs - 1;
     int cross = d->n_inputs - f->first_past - f->n_self;
     f->joint = at->encoder->n_outputs == 2 + f->n_self + cross;
     const struct type *ids = &d->inputs[0]->fact.type;
     f->whole = ids->rank != 2 || ids->dims[1] != 1;
     if (cross < 0 || (!f->joint && at->encoder->n_outputs != cross))
-        return err_set(e, ERR_MODEL, "the encoder's %d outputs are not the %d pasts that the decoder reads",
+        return err_set(e, ERR_MODEL,
+                       "the encoder's %d outputs are not the %d pasts that the decoder reads",
                        at->encoder->n_outputs, d->n_inputs - f->first_past);
     if (!f->joint && hidden)
-        return err_set(e, ERR_MODEL, "the decoder reads hidden states, which the encoder does not give");
-    int rc = encoder_check(at->encoder, e);
+        return err_set(e, ERR_MODEL,
+                       "the decoder reads hidden states, which the encoder does not give");
+    int rc = encoder_parts(f, at->encoder, e);
     for (int i = f->first_past; i < d->n_inputs && rc == 0; i++)
         if (!dtype_is_float(d->inputs[i]->fact.type.dtype))
             rc = err_set(e, ERR_MODEL, "the decoder's input %d, '%.80s', is no past of floats", i,
@@ -74,7 +99,7 @@ static int t5_fix(struct node *n, struct err *e)
     return rc;
 }
 
-/* ---- inference -------------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------------------- */
 
 static struct type ints(int64_t rows, int64_t n)
 {
@@ -98,8 +123,10 @@ static int facts_init(struct infer *c, struct facts *f, struct err *e)
 {
     const struct attrs_generation *at = c->attrs;
     f->enc_in = arena_array(c->arena, (size_t)at->encoder->n_inputs, sizeof *f->in, e);
-    f->enc_out = f->enc_in ? arena_array(c->arena, (size_t)at->encoder->n_outputs, sizeof *f->in, e) : NULL;
-    f->in = f->enc_out ? arena_array(c->arena, (size_t)at->decoder->n_inputs, sizeof *f->in, e) : NULL;
+    f->enc_out =
+        f->enc_in ? arena_array(c->arena, (size_t)at->encoder->n_outputs, sizeof *f->in, e) : NULL;
+    f->in =
+        f->enc_out ? arena_array(c->arena, (size_t)at->decoder->n_inputs, sizeof *f->in, e) : NULL;
     f->out = f->in ? arena_array(c->arena, (size_t)at->decoder->n_outputs, sizeof *f->in, e) : NULL;
     return f->out ? 0 : e ? e->code : ERR_MEMORY;
 }
@@ -112,7 +139,7 @@ static void decoder_facts(struct infer *c, struct facts *f, int64_t first)
     bool one = !form->whole && (form->joint || first == 1);
     f->in[0].type = ints(rows, one ? 1 : infer_fresh(c));
     for (int i = 1; i < form->first_past; i++) {
-        enum part p = part_of(at->decoder->inputs[i]);
+        enum gen_part p = form->reads[i];
         f->in[i].type = p == PART_HIDDEN ? spread(c, &f->enc_out[1].type, rows)
                         : p == PART_MASK ? ints(rows, f->enc_in[0].type.dims[1])
                                          : spread(c, &f->enc_in[0].type, rows);
@@ -121,7 +148,9 @@ static void decoder_facts(struct infer *c, struct facts *f, int64_t first)
         int k = i - form->first_past;
         struct type *t = &f->in[i].type;
         if (!form->joint && k < form->n_self) {
-            *t = (struct type){.kind = TYPE_TENSOR, .dtype = form->past_dtype, .rank = 4,
+            *t = (struct type){.kind = TYPE_TENSOR,
+                               .dtype = form->past_dtype,
+                               .rank = 4,
                                .dims = {rows, form->heads, past, form->head_size}};
             continue;
         }
@@ -140,16 +169,21 @@ static int t5_infer(struct infer *c, const struct gen_inputs *inputs, struct err
     if (rc < 0)
         return rc;
     if (inputs->first_tokens >= 0 && infer_has(c, inputs->first_tokens))
-        first = infer_rank(c, inputs->first_tokens) == 2 && !sym_is_unknown(infer_dim(c, inputs->first_tokens, 1))
-                    ? infer_dim(c, inputs->first_tokens, 1) : infer_fresh(c);
+        first = infer_rank(c, inputs->first_tokens) == 2 &&
+                        !sym_is_unknown(infer_dim(c, inputs->first_tokens, 1))
+                    ? infer_dim(c, inputs->first_tokens, 1)
+                    : infer_fresh(c);
     struct type *ids = &f.enc_in[0].type;
-    *ids = (struct type){.kind = TYPE_TENSOR, .dtype = infer_dtype(c, 0), .rank = rank, .dims = {batch}};
+    *ids = (struct type){
+        .kind = TYPE_TENSOR, .dtype = infer_dtype(c, 0), .rank = rank, .dims = {batch}};
     for (int k = 1; k < rank; k++)
-        ids->dims[k] = infer_rank(c, 0) == rank && !sym_is_unknown(infer_dim(c, 0, k)) ? infer_dim(c, 0, k)
-                                                                                    : infer_fresh(c);
+        ids->dims[k] = infer_rank(c, 0) == rank && !sym_is_unknown(infer_dim(c, 0, k))
+                           ? infer_dim(c, 0, k)
+                           : infer_fresh(c);
     for (int i = 1; i < at->encoder->n_inputs; i++)
-        f.enc_in[i].type = ints(batch, part_of(at->encoder->inputs[i]) == PART_MASK ? ids->dims[1] : first);
-    rc = c->graph(c, at->encoder, f.enc_in, at->encoder->n_inputs, f.enc_out, at->encoder->n_outputs, e);
+        f.enc_in[i].type = ints(batch, at->form.given[i] == PART_MASK ? ids->dims[1] : first);
+    rc = c->graph(c, at->encoder, f.enc_in, at->encoder->n_inputs, f.enc_out,
+                  at->encoder->n_outputs, e);
     if (rc < 0)
         return rc;
     decoder_facts(c, &f, first);
@@ -159,14 +193,15 @@ static int t5_infer(struct infer *c, const struct gen_inputs *inputs, struct err
     return rc;
 }
 
-/* ---- running ---------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
-/* The mask as given; or 0 for the padding on the left alone: a token of that number at the end may be what the
- * tokenizer ends a prompt with. */
+/* The mask as given; or 0 for the padding on the left alone: a token of that number at the end may
+ * be what the tokenizer ends a prompt with. */
 static int encoder_mask(struct gen *g, struct value *v, struct err *e)
 {
     const struct tensor *ids = call_in(g->call, 0);
-    const struct tensor *given = g->inputs->attention_mask >= 0 ? call_in(g->call, g->inputs->attention_mask) : NULL;
+    const struct tensor *given =
+        g->inputs->attention_mask >= 0 ? call_in(g->call, g->inputs->attention_mask) : NULL;
     int64_t n = ids->dims[1];
     if (ids->dtype != DTYPE_I32)
         return err_set(e, ERR_UNSUPPORTED, "an encoder's mask without tokens");
@@ -195,18 +230,19 @@ static int encoder_run(struct gen *g, struct encoder *x, struct err *e)
     int rc = 0;
     bool masked = false;
     for (int i = 1; i < x->graph->n_inputs; i++)
-        masked |= part_of(x->graph->inputs[i]) == PART_MASK;
+        masked |= g->at->form.given[i] == PART_MASK;
     for (int i = 1; i < g->at->form.first_past; i++)
-        masked |= part_of(g->at->decoder->inputs[i]) == PART_MASK;
+        masked |= g->at->form.reads[i] == PART_MASK;
     if (masked)
         rc = encoder_mask(g, &x->mask, e);
     x->in[0] = (struct value){.kind = VALUE_TENSOR, .tensor = *call_in(g->call, 0)};
     x->in[0].tensor.buffer = NULL;
     for (int i = 1; i < x->graph->n_inputs && rc == 0; i++) {
-        if (part_of(x->graph->inputs[i]) == PART_MASK)
+        if (g->at->form.given[i] == PART_MASK)
             value_ref(&x->in[i], &x->mask);
         else
-            rc = gen_ints(g, &x->in[i], g->sequences, g->batch, g->beams * g->max_length, g->prompt, e);
+            rc = gen_ints(g, &x->in[i], g->sequences, g->batch, g->beams * g->max_length, g->prompt,
+                          e);
     }
     return rc ? rc : gen_run(g, x->graph, x->in, x->out, e);
 }
@@ -218,7 +254,7 @@ static int take_results(struct gen *g, struct encoder *x, struct err *e)
     const struct graph *d = g->at->decoder;
     int rc = 0;
     for (int i = 1; i < f->first_past && rc == 0; i++) {
-        enum part p = part_of(d->inputs[i]);
+        enum gen_part p = f->reads[i];
         struct value v = {0};
         value_ref(&v, p == PART_HIDDEN ? &x->out[1] : p == PART_MASK ? &x->mask : &x->in[0]);
         rc = gen_pick(g, &v, &g->kept[i], 0, true, e);
@@ -228,9 +264,11 @@ static int take_results(struct gen *g, struct encoder *x, struct err *e)
         int k = i - f->first_past;
         bool self = k < f->n_self;
         if (self && !f->joint)
-            rc = gen_tensor(g, &g->in[i], f->past_dtype, 4, (const int64_t[]){g->rows, f->heads, 0, f->head_size}, e);
+            rc = gen_tensor(g, &g->in[i], f->past_dtype, 4,
+                            (const int64_t[]){g->rows, f->heads, 0, f->head_size}, e);
         else
-            rc = gen_pick(g, &x->out[f->joint ? 2 + k : k - f->n_self], self ? &g->in[i] : &g->kept[i], 0, true, e);
+            rc = gen_pick(g, &x->out[f->joint ? 2 + k : k - f->n_self],
+                          self ? &g->in[i] : &g->kept[i], 0, true, e);
     }
     return rc;
 }

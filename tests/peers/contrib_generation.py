@@ -24,7 +24,7 @@ def ints(name, *v):
     return numpy_helper.from_array(np.array(v, np.int64), name)
 
 
-def gpt(seed=0, half=None, batch="b", tokens="s", heads=HEADS, first="input_ids", shared=False):
+def gpt(seed=0, half=None, batch="b", tokens="s", heads=HEADS, first="input_ids", shared=False, spoil=None):
     """half: "out": float16 logits; "through": logits rounded to float16."""
     nodes = [helper.make_node("Gather", ["words", first], ["w"]), helper.make_node("Gather", ["places", "position_ids"], ["p"]),
              helper.make_node("Add", ["w", "p"], ["h0"])]
@@ -40,12 +40,21 @@ def gpt(seed=0, half=None, batch="b", tokens="s", heads=HEADS, first="input_ids"
         nodes.append(helper.make_node("Cast", ["raw"], ["narrow" if half == "through" else "logits"], to=F16))
     if half == "through":
         nodes.append(helper.make_node("Cast", ["narrow"], ["logits"], to=F32))
+    if spoil == "present":
+        nodes.append(helper.make_node("Cast", ["present_0"], ["present_x"], to=F16))
+    elif spoil == "flat":
+        nodes.append(helper.make_node("ReduceMax", ["logits"], ["logits_x"], keepdims=0))
+    elif spoil == "turned":
+        nodes.append(helper.make_node("Transpose", ["logits"], ["logits_x"], perm=[1, 0, 2]))
     pasts = [info(f"past_{i}", F32, 2, batch, heads, "past", SIZE) for i in range(LAYERS)]
     pasts += [info("past_sequence_length", I32, 1)] * shared
     presents = [info(f"present_{i}", F32, 2, batch, heads, "total", SIZE) for i in range(LAYERS)]
+    if spoil == "present":
+        presents[0] = info("present_x", F16, 2, batch, heads, "total", SIZE)
+    name = "logits_x" if spoil in ("flat", "turned") else "logits"
     ends = [info(first, I32, batch, tokens), info("position_ids", I32, batch, tokens), info("attention_mask", I32, batch, "total")]
     return helper.make_graph(nodes, "decoder", ends + pasts,
-                             [info("logits", F16 if half == "out" else F32, batch, tokens, VOCAB)] + presents, init)
+                             [info(name, F16 if half == "out" else F32, batch, tokens, VOCAB)] + presents, init)
 
 
 def heads_of(x, y, suffix):
@@ -128,15 +137,15 @@ def node(op, inputs, outputs, attrs):
 
 
 def beam(name, ids=TOKENS[:2], maximum=12, minimum=0, beams=3, returned=2, penalty=1.0, repetition=1.0, vocab=None, prefix=None,
-         mask=None, first=None, outputs=2, graph=None, tail=(), kind=np.float32, expected=None, exit=0, **attrs):
+         mask=None, first=None, outputs=2, graph=None, tail=(), kind=np.float32, op="BeamSearch", expected=None, exit=0, names=None, **attrs):
     inputs = [ids, one(maximum), one(minimum), one(beams), one(returned), one(penalty, kind), one(repetition, kind), vocab, prefix, mask, first,
               *tail]
     while inputs[-1] is None:
         inputs.pop()
     attrs = {"eos_token_id": EOS, "pad_token_id": PAD, "decoder": graph or gpt(), **attrs}
-    names = BEAM_OUT[:outputs]
+    names = names or BEAM_OUT[:outputs]
     score = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-    return case(name, "BeamSearch", inputs, outputs=names, types=[I32, score, score][:outputs], nodes=[node("BeamSearch", inputs, names, attrs)],
+    return case(name, op, inputs, outputs=names, types=[I32] + [score] * (len(names) - 1), nodes=[node(op, inputs, names, attrs)],
                 expected=expected, exit=exit)
 
 
@@ -196,8 +205,10 @@ def beam_cases():
     yield beam("half_scores", early_stopping=1, kind=np.float16, expected=[full[0], full[1].astype(np.float16)])
     rows = [asked(beam("x", TOKENS[i:i + 1], beams=4, returned=4, maximum=16, eos_token_id=9)) for i in range(3)]
     yield beam("rows_alone", beams=4, returned=4, maximum=16, eos_token_id=9, ids=TOKENS, expected=[np.concatenate(x) for x in zip(*rows)])
+    yield beam("other_names", graph=gpt(first="ids"), early_stopping=1, expected=full)
     yield beam("shared_pasts", graph=gpt(shared=True), early_stopping=1, expected=full)
-    yield beam("no_rows", TOKENS[:0], expected=[np.zeros((0, 2, 12), np.int32), np.zeros((0, 2), np.float32)])
+    none = [np.zeros((0, 2, 12), np.int32), np.zeros((0, 2), np.float32), np.zeros((8, 0, 3, VOCAB), np.float32)]
+    yield beam("no_rows", TOKENS[:0], expected=none, outputs=3, vocab_size=VOCAB)
 
 
 def t5_cases():
@@ -219,7 +230,22 @@ def t5_cases():
     more = dict(model_type=2, decoder_start_token_id=START, graph=decoder(mask=None), encoder=encoder(whisper=True), early_stopping=1)
     yield beam("whisper", features, **more)
     yield beam("whisper_tokens", features, first=np.array([[4, 5, 6], [2, 3, 3]], np.int32), **more)
-    yield beam("whisper_stamps", features, first=np.array([[4, 5, 6], [2, 3, 3]], np.int32), tail=[one(1)], **more)
+    more["op"] = "WhisperBeamSearch"
+    first = np.array([[4, 5, 6], [2, 3, 3]], np.int32)
+    ids = dict(translate_token_id=3, transcribe_token_id=4, start_of_lm_token_id=5, no_timestamps_token_id=6, beginning_timestamp_token_id=10)
+    for processor in (0, 1):
+        for begin in (10, 14, 20):
+            for heat in (None, 0.5, 30.0):
+                yield beam(f"whisper_op_{processor}_{begin}_{heat}", features, first=first, maximum=16, outputs=2, beams=4,
+                           tail=[one(processor), None, None, one(heat, np.float32)], **{**more, **ids, "beginning_timestamp_token_id": begin})
+    yield beam("whisper_stamped", features, first=np.array([[4, 12], [4, 3]], np.int32), maximum=16, tail=[one(1)], **more, **ids)
+    yield beam("whisper_stamped_twice", features, first=np.array([[12, 13], [3, 11]], np.int32), maximum=16, tail=[one(1)], **more, **ids)
+    said = asked(beam("x", features, first=first, outputs=3, **more))  # onnxruntime leaves the probabilities as they lie there
+    yield beam("whisper_no_speech", features, first=first, names=("sequences", "sequences_scores", "", "", "no_speech"), no_speech_token_id=9,
+               expected=[*said[:2], np.exp(said[2][0, :, 0, 9])], **more)
+    yield beam("whisper_bad_no_speech", features, names=("sequences", "sequences_scores", "", "", "no_speech"), exit=3, **more)
+    yield beam("whisper_cross_qk", features, exit=4, decoder_output_cross_qk=1, **more)
+    yield beam("whisper_model_type", exit=3, op="WhisperBeamSearch", model_type=1, graph=decoder(), encoder=encoder())
     yield beam("t5_two", TOKENS[:1], maximum=3, graph=decoder(), encoder=encoder(), **common)
 
 
@@ -247,7 +273,8 @@ def bad_cases():
                          ("vocab_mask", dict(vocab=np.ones(VOCAB + 1, np.int32))), ("prefix_mask", dict(prefix=np.ones((1, VOCAB), np.int32))),
                          ("attention_mask", dict(mask=np.ones((2, 5), np.int32))), ("model_type", dict(model_type=3)),
                          ("no_encoder", dict(model_type=1)), ("ngram", dict(no_repeat_ngram_size=-1)), ("vocab_size", dict(vocab_size=VOCAB + 1)),
-                         ("ids", dict(graph=gpt(first="ids"))), ("heads", dict(graph=gpt(heads="n"))), ("rank", dict(ids=TOKENS[0])),
+                         ("present", dict(graph=gpt(spoil="present"))), ("flat", dict(graph=gpt(spoil="flat"))),
+                         ("turned", dict(graph=gpt(spoil="turned"))), ("heads", dict(graph=gpt(heads="n"))), ("rank", dict(ids=TOKENS[0])),
                          ("empty_prompt", dict(ids=TOKENS[:, :0])), ("t5_start", dict(model_type=1, graph=decoder(), encoder=encoder())),
                          ("t5_hidden", dict(model_type=1, graph=decoder(hidden=True), encoder=encoder(False), decoder_start_token_id=2)),
                          ("t5_decoder", dict(model_type=1, encoder=encoder(), decoder_start_token_id=2))):
