@@ -117,7 +117,10 @@ static bool applies(const struct node *n)
     if (!node_is(n, "MatMul") || !n->in[0] || !n->out[0])
         return false;
     const struct type *t = &n->in[0]->fact.type;
-    return t->kind == TYPE_TENSOR && t->rank >= 2 && !match_constant(n->in[0]);
+    /* The model's opset must have the forms that are put in, so that it can say them when it is saved:
+     * Gemm without C, Shape of some dims. 0: unknown. */
+    int opset = n->graph->shared->opset, needed = t->rank == 2 ? 11 : 15;
+    return t->kind == TYPE_TENSOR && t->rank >= 2 && !match_constant(n->in[0]) && (!opset || opset >= needed);
 }
 
 int pass_linear(struct graph *g, struct pass_context *c, struct err *e)

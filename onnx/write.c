@@ -11,6 +11,7 @@
 #include "onnx/data.h"
 
 enum { IR_LEAST = 4, IR_FUNCTIONS = 8 }; /* initializers that are no inputs; functions */
+enum { MORE_SETS = 8 };
 enum { EXTERNAL_LEAST = 1024 };           /* smaller tensors stay in the file */
 #define OWN_DOMAIN "infer.versions"       /* of the functions that are made here */
 
@@ -27,6 +28,12 @@ struct writer {
     struct file_writer model, data;
     Onnx__FunctionProto **functions;
     size_t n_functions, cap_functions;
+    /* Domains that the source uses without importing them. */
+    struct {
+        const char *domain;
+        int version;
+    } more[MORE_SETS];
+    size_t n_more;
 };
 
 static int code_of(const struct err *e)
@@ -481,7 +488,20 @@ static int imported(const struct writer *w, const char *domain)
         if (!strcmp(own, domain))
             return (int)x->version;
     }
+    for (size_t i = 0; i < w->n_more; i++)
+        if (!strcmp(w->more[i].domain, domain))
+            return w->more[i].version;
     return m->n_opset_import || *domain ? 0 : 1; /* files of before there were sets */
+}
+
+/* A file may use a domain that it does not import: the first of its nodes says the version. */
+static void import_used(struct writer *w, const struct node *n)
+{
+    const char *domain = n->op->domain;
+    if (!*domain || !strcmp(domain, "infer") || imported(w, domain) || w->n_more == MORE_SETS)
+        return;
+    w->more[w->n_more].domain = domain;
+    w->more[w->n_more++].version = n->opset;
 }
 
 static int translate(const struct node *n, Onnx__NodeProto *p, struct err *e)
@@ -617,6 +637,7 @@ static int put_any(struct writer *w, const struct node *n, Onnx__NodeProto **out
     bool ours = !strcmp(n->op->domain, "infer");
     struct node own = *n;
     own.opset = version_of(n);
+    import_used(w, &own);
     int rc = ours || own.opset == imported(w, n->op->domain) ? put_node(w, &own, false, out, e)
                                                              : put_call(w, &own, out, e);
     char where[256];
@@ -652,8 +673,8 @@ static int put_graph(struct writer *w, const struct graph *g, Onnx__GraphProto *
 static int put_sets(struct writer *w, Onnx__ModelProto *p, struct err *e)
 {
     const Onnx__ModelProto *from = w->source->proto;
-    Onnx__OperatorSetIdProto *own = arena_array(&w->arena, 2, sizeof *own, e);
-    p->opset_import = arena_array(&w->arena, from->n_opset_import + 2, sizeof *p->opset_import, e);
+    Onnx__OperatorSetIdProto *own = arena_array(&w->arena, 2 + w->n_more, sizeof *own, e);
+    p->opset_import = arena_array(&w->arena, from->n_opset_import + 2 + w->n_more, sizeof *p->opset_import, e);
     if (!own || !p->opset_import)
         return code_of(e);
     for (size_t i = 0; i < from->n_opset_import; i++)
@@ -667,6 +688,13 @@ static int put_sets(struct writer *w, Onnx__ModelProto *p, struct err *e)
         own[i].has_version = 1;
         own[i].version = 1;
         p->opset_import[p->n_opset_import++] = &own[i];
+    }
+    for (size_t i = 0; i < w->n_more; i++) {
+        onnx__operator_set_id_proto__init(&own[2 + i]);
+        own[2 + i].domain = text(w->more[i].domain);
+        own[2 + i].has_version = 1;
+        own[2 + i].version = w->more[i].version;
+        p->opset_import[p->n_opset_import++] = &own[2 + i];
     }
     return 0;
 }

@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The tests for aarch64, in an emulator: sh tests/aarch64.sh [SUITE ...]; "kernel unit" by default.
+# The tests for aarch64, in an emulator: sh tests/aarch64.sh [SUITE ...]; "kernel op unit" by default.
 #
-# Installs what is missing (Debian; as root or through sudo), builds into build/aarch64 with
-# tools/cross/aarch64.ini, then runs the suites, every fortieth of ONNX's own tests that must pass (all of
-# them with CASES=1, every Nth with CASES=N) and the quickstart's picture. The last line is
+# Installs what is missing (Debian; as root or through sudo), builds into build/aarch64 (or $BUILD) with
+# tools/cross/aarch64.ini and the libraries that a small Arm system has, then runs the suites, every fortieth
+# of ONNX's own tests that must pass (all of them with CASES=1, every Nth with CASES=N) and the quickstart's
+# picture. The emulated processor is the base of the architecture (neon, no more). The last line is
 # "N passed, N failed"; the exit status is 1 if anything failed. Nothing here says how fast anything is.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 passed=0 failed=0 skipped=0
-build=build/aarch64 cases=build/conformance
+build=${BUILD:-build/aarch64} cases=build/conformance
+export QEMU_CPU="${QEMU_CPU:-cortex-a57}"
 log=$(mktemp) || exit 2
 trap 'rm -f "$log"' EXIT
 
@@ -53,7 +55,7 @@ install_packages() {
 
 # A program's own counts, or one test where it prints none.
 suite() {
-    programs=$(meson introspect --tests $build | python3 -c '
+    programs=$(meson introspect --tests "$build" | python3 -c '
 import json, sys
 for t in json.load(sys.stdin):
     if "infer:" + sys.argv[1] in t["suite"]:
@@ -93,25 +95,31 @@ conformance() {
 $(grep ",$name," $cases/cases.csv | tr -d '\r')
 EOF
         [ "$compare" = shape ] || compare=element
-        timeout 120 qemu-aarch64 $build/infer-run "$cases/$kind/$name/model.onnx" --test "$cases/$kind/$name" \
+        timeout 120 qemu-aarch64 "$build/infer-run" "$cases/$kind/$name/model.onnx" --test "$cases/$kind/$name" \
             --rtol "$rtol" --atol "$atol" --compare $compare --quiet >"$log" 2>&1 </dev/null
-        count "$name" $?
+        rc=$?
+        if [ $rc = 4 ] && grep -q 'left out of this build' "$log"; then
+            skip "$name: $(tail -1 "$log")"
+        else
+            count "$name" $rc
+        fi
     done
 }
 
 quickstart() {
-    qemu-aarch64 $build/infer-run tests/data/squeezenet.onnx --input tests/data/kitten.png --order bgr \
+    qemu-aarch64 "$build/infer-run" tests/data/squeezenet.onnx --input tests/data/kitten.png --order bgr \
         --mean 104,117,123 --labels tests/data/imagenet_classes.txt >"$log" 2>&1 && sed -n 2p "$log" | grep -q tabby
     count "the quickstart's picture" $?
 }
 
 command -v dpkg >/dev/null || { skip "needs Debian's packages"; finish; }
 install_packages >"$log" 2>&1 || { skip "packages cannot be had: $(tail -1 "$log")"; finish; }
-if [ ! -f $build/build.ninja ]; then
-    meson setup $build --cross-file tools/cross/aarch64.ini >"$log" 2>&1 || { count "meson setup" 1; finish; }
+if [ ! -f "$build/build.ninja" ]; then
+    meson setup "$build" --cross-file tools/cross/aarch64.ini -Dtiff=disabled -Djpeg2000=disabled -Dregex=disabled \
+        -Dunicode=disabled >"$log" 2>&1 || { count "meson setup" 1; finish; }
 fi
-ninja -C $build all meson-test-prereq >"$log" 2>&1 || { grep -E 'error|FAILED' "$log"; count "the build" 1; finish; }
-for s in ${*:-kernel unit}; do
+ninja -C "$build" all meson-test-prereq >"$log" 2>&1 || { grep -E 'error|FAILED' "$log"; count "the build" 1; finish; }
+for s in ${*:-kernel op unit}; do
     suite "$s"
 done
 conformance

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What takes long: sh tools/soak.sh [sweep|levels|plain|sanitized|fail|runs|fuzz ...]; all of them, about an hour, by default.
+# What takes long: sh tools/soak.sh [PART ...]; all of them, more than an hour, by default.
 #
 #   sweep    several hundred small models with known answers
 #   levels   ONNX's own tests at every CPU level
+#   aarch64  kernels, operators and units on aarch64 in an emulator
 #   plain    ONNX's own tests and real models with all passes off
 #   sanitized  ONNX's own tests, real and small models and single operators under the address sanitizer
 #   fail     every allocation of a load and a run fails, one by one, on small models under the address sanitizer
@@ -51,6 +52,10 @@ soak_sweep() {
 
 soak_levels() {
     suite levels
+}
+
+soak_aarch64() {
+    suite aarch64
 }
 
 soak_plain() {
@@ -106,11 +111,11 @@ soak_fuzz() {
 }
 
 [ -f build/build.ninja ] && [ -x $python ] || { echo "run tools/test.sh first" >&2; exit 2; }
-for part in ${*:-sweep levels plain sanitized fail runs fuzz}; do
+for part in ${*:-sweep levels plain sanitized aarch64 fail runs fuzz}; do
     begin=$(date +%s)
     case $part in
-    sweep | levels | plain | sanitized | fail | runs | fuzz) "soak_$part" ;;
-    *) echo "soak.sh: '$part' is not sweep, levels, plain, sanitized, fail, runs or fuzz" >&2; exit 2 ;;
+    sweep | levels | plain | sanitized | aarch64 | fail | runs | fuzz) "soak_$part" ;;
+    *) echo "soak.sh: '$part' is not sweep, levels, plain, sanitized, aarch64, fail, runs or fuzz" >&2; exit 2 ;;
     esac
     echo "$part: $(($(date +%s) - begin)) s"
 done
