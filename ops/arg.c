@@ -115,11 +115,11 @@ static int argmin_run(struct call *c, int64_t begin, int64_t end, int member, st
     return arg_run(c, begin, end, true);
 }
 
-#define ARG_ROW(row_name, run_fn)                                                                     \
-    {                                                                                                 \
-        .domain = "", .name = row_name, .since = 1, .in_min = 1, .in_max = 1, .out_min = 1,           \
-        .out_max = 1, .flags = OP_PURE, .attrs = arg_attrs, .attrs_size = sizeof(struct attrs_arg),   \
-        .infer = arg_infer, .tasks = arg_tasks, .run = run_fn,                                        \
+#define ARG_ROW(row_name, run_fn)                                                                   \
+    {                                                                                               \
+        .domain = "", .name = row_name, .since = 1, .in_min = 1, .in_max = 1, .out_min = 1,         \
+        .out_max = 1, .flags = OP_PURE, .attrs = arg_attrs, .attrs_size = sizeof(struct attrs_arg), \
+        .infer = arg_infer, .tasks = arg_tasks, .kernels = "reduce", .run = run_fn,                 \
     }
 const struct op op_argmax = ARG_ROW("ArgMax", argmax_run);
 const struct op op_argmin = ARG_ROW("ArgMin", argmin_run);

@@ -339,4 +339,5 @@ const struct op op_attention = {
     .attrs = attention_attrs, .attrs_size = sizeof(struct attrs_attention),
     .infer = attention_infer, .scratch = attention_scratch, .tasks = attention_node_tasks,
     .run = attention_node_run,
+    .kernels = "gemm softmax transpose unary",
 };

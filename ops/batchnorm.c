@@ -269,4 +269,5 @@ const struct op op_batchnormalization = {
     .attrs = batchnorm_attr_rows, .attrs_size = sizeof(struct batchnorm_attrs),
     .infer = batchnorm_infer, .scratch = batchnorm_scratch, .tasks = batchnorm_tasks,
     .run = batchnorm_run,
+    .kernels = "norm",
 };

@@ -370,7 +370,7 @@ static const struct attr shift_attr_rows[] = {
     const struct op op_##word = {                                                                  \
         .domain = "", .name = onnx_name, .since = first,                                           \
         .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1,                                      \
-        .flags = OP_PURE | OP_EXACT | OP_INPLACE0 | OP_INPLACE1,                                              \
+        .flags = OP_PURE | OP_EXACT | OP_INPLACE0 | OP_INPLACE1, .kernels = "binary broadcast",    \
         .attrs = rows, .attrs_size = sizeof(struct binary_attrs),                                  \
         .infer = infer_fn, .tasks = tasks_fn, .run = run_fn,                                       \
     }

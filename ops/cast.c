@@ -389,6 +389,7 @@ const struct op op_cast = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = cast_attr_rows, .attrs_size = sizeof(struct cast_attrs),
     .fix = cast_fix, .infer = cast_infer, .tasks = cast_tasks, .run = cast_run,
+    .kernels = "cast",
 };
 
 static const struct attr cast_like_attr_rows[] = {
@@ -403,6 +404,7 @@ const struct op op_castlike = {
     .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = cast_like_attr_rows, .attrs_size = sizeof(struct attrs_cast_like),
     .infer = cast_like_infer, .tasks = cast_tasks, .run = cast_like_run,
+    .kernels = "cast",
 };
 
 /* ---- BitCast -------------------------------------------------------------------------------- */
@@ -468,4 +470,5 @@ const struct op op_bitcast = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = bitcast_attr_rows, .attrs_size = sizeof(struct bitcast_attrs),
     .infer = bitcast_infer, .tasks = bitcast_tasks, .run = bitcast_run,
+    .kernels = "cast",
 };

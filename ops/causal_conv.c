@@ -138,4 +138,5 @@ const struct op op_causalconvwithstate = {
     .flags = OP_PURE,
     .attrs = causal_attrs, .attrs_size = sizeof(struct attrs_causal),
     .infer = causal_infer, .scratch = causal_scratch, .tasks = causal_tasks, .run = causal_run,
+    .kernels = "unary",
 };

@@ -115,4 +115,5 @@ const struct op op_clip = {
     .host_in = 6,
     .attrs = clip_attr_rows,
     .infer = clip_infer, .tasks = clip_tasks, .run = clip_run,
+    .kernels = "broadcast unary",
 };

@@ -291,4 +291,5 @@ const struct op op_conv = {
     .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .attrs = conv_attrs, .attrs_size = sizeof(struct attrs_conv),
     .infer = conv_infer, .prepare = conv_prepare, .scratch = conv_scratch, .run = conv_run,
+    .kernels = "conv",
 };

@@ -531,6 +531,7 @@ const struct op op_convinteger = {
     .attrs = conv_attrs, .attrs_size = sizeof(struct attrs_conv),
     .infer = integer_infer, .prepare = integer_prepare, .scratch = integer_scratch,
     .run = integer_run,
+    .kernels = "conv",
 };
 
 const struct op op_qlinearconv = {
@@ -539,6 +540,7 @@ const struct op op_qlinearconv = {
     .attrs = conv_attrs, .attrs_size = sizeof(struct attrs_conv),
     .infer = qlinear_infer, .prepare = qlinear_prepare, .scratch = qlinear_scratch,
     .run = qlinear_run,
+    .kernels = "conv",
 };
 
 static const struct attr ms_conv_attrs[] = {
@@ -558,4 +560,5 @@ const struct op op_ms_qlinearconv = {
     .attrs = ms_conv_attrs, .attrs_size = sizeof(struct attrs_ms_conv),
     .infer = qlinear_infer, .prepare = qlinear_prepare, .scratch = qlinear_scratch,
     .run = qlinear_run,
+    .kernels = "conv",
 };

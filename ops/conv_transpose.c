@@ -563,4 +563,5 @@ const struct op op_convtranspose = {
     .attrs = transpose_attrs, .attrs_size = sizeof(struct attrs_conv_transpose),
     .infer = transpose_infer, .prepare = transpose_prepare, .scratch = transpose_scratch,
     .run = transpose_run,
+    .kernels = "conv",
 };

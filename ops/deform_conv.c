@@ -246,4 +246,5 @@ const struct op op_deformconv = {
     .in_min = 3, .in_max = 5, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .attrs = deform_attr_rows, .attrs_size = sizeof(struct deform_attrs),
     .infer = deform_infer, .scratch = deform_scratch, .run = deform_run,
+    .kernels = "conv",
 };

@@ -625,4 +625,5 @@ const struct op op_einsum = {
     .flags = OP_PURE | OP_LEADER,
     .attrs = einsum_attrs, .attrs_size = sizeof(struct attrs_einsum),
     .infer = einsum_infer, .scratch = einsum_scratch, .run = einsum_run,
+    .kernels = "gemm",
 };

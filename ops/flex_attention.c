@@ -244,4 +244,5 @@ const struct op op_flexattention = {
     .flags = OP_DYNAMIC | OP_LEADER | OP_HOST, .host_in = ~0u,
     .attrs = flex_attrs, .attrs_size = sizeof(struct attrs_flex),
     .infer = flex_infer, .run = flex_run,
+    .kernels = "softmax",
 };

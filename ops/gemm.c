@@ -163,4 +163,5 @@ const struct op op_gemm = {
     .attrs = gemm_attrs, .attrs_size = sizeof(struct attrs_gemm),
     .infer = gemm_infer, .prepare = gemm_prepare,
     .scratch = gemm_scratch, .run = gemm_run,
+    .kernels = "gemm",
 };

@@ -128,12 +128,14 @@ const struct op op_globalaveragepool = {
     .domain = "", .name = "GlobalAveragePool", .since = 1,
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .infer = global_infer, .tasks = global_tasks, .run = average_run,
+    .kernels = "reduce",
 };
 
 const struct op op_globalmaxpool = {
     .domain = "", .name = "GlobalMaxPool", .since = 1,
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .infer = global_infer, .tasks = global_tasks, .run = max_run,
+    .kernels = "reduce",
 };
 
 const struct op op_globallppool = {
@@ -141,4 +143,5 @@ const struct op op_globallppool = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = norm_attrs, .attrs_size = sizeof(struct globallp_attrs),
     .infer = norm_infer, .tasks = global_tasks, .run = norm_run,
+    .kernels = "reduce",
 };

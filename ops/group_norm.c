@@ -204,6 +204,7 @@ const struct op op_instancenormalization = {
     .attrs = instance_attrs, .attrs_size = sizeof(struct attrs_instancenorm),
     .infer = instance_infer, .scratch = instance_scratch, .tasks = instance_tasks,
     .run = instance_run,
+    .kernels = "norm",
 };
 
 static const struct attr group_attrs[] = {
@@ -218,4 +219,5 @@ const struct op op_groupnormalization = {
     .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
     .attrs = group_attrs, .attrs_size = sizeof(struct attrs_groupnorm),
     .infer = group_infer, .scratch = group_scratch, .tasks = group_tasks, .run = group_run,
+    .kernels = "norm",
 };

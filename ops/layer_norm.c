@@ -332,6 +332,7 @@ const struct op op_layernormalization = {
     .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 3, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .attrs = norm_attr_rows, .attrs_size = sizeof(struct attrs_layernorm),
     .infer = layernorm_infer, .scratch = norm_scratch, .tasks = norm_tasks, .run = layernorm_run,
+    .kernels = "norm",
 };
 
 const struct op op_rmsnormalization = {
@@ -339,6 +340,7 @@ const struct op op_rmsnormalization = {
     .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .attrs = norm_attr_rows, .attrs_size = sizeof(struct attrs_layernorm),
     .infer = rmsnorm_infer, .scratch = norm_scratch, .tasks = norm_tasks, .run = rmsnorm_run,
+    .kernels = "norm",
 };
 
 /* Fused graphs have these in either domain. */
@@ -350,12 +352,15 @@ const struct op op_rmsnormalization = {
 
 const struct op op_simplifiedlayernormalization = {
     FUSED_ROW("", "SimplifiedLayerNormalization", 2, 2), .infer = rmsnorm_infer, .run = rmsnorm_run,
+    .kernels = "norm",
 };
 const struct op op_ms_simplifiedlayernormalization = {
     FUSED_ROW("com.microsoft", "SimplifiedLayerNormalization", 2, 2), .infer = rmsnorm_infer,
     .run = rmsnorm_run,
+    .kernels = "norm",
 };
 const struct op op_ms_layernormalization = {
     FUSED_ROW("com.microsoft", "LayerNormalization", 3, 3), .infer = layernorm_infer,
     .run = layernorm_run,
+    .kernels = "norm",
 };

@@ -273,4 +273,5 @@ const struct op op_linearattention = {
     .flags = OP_PURE,
     .attrs = linear_attrs, .attrs_size = sizeof(struct attrs_linear),
     .infer = linear_infer, .scratch = linear_scratch, .tasks = linear_tasks, .run = linear_run,
+    .kernels = "unary",
 };

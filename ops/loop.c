@@ -253,7 +253,7 @@ static int loop_run(struct call *c, int64_t begin, int64_t end, int member, stru
 
 const struct op op_loop = {
     .domain = "", .name = "Loop", .since = 1,
-    .in_min = 2, .in_max = -1, .out_min = 1, .out_max = -1,
+    .in_min = 0, .in_max = -1, .out_min = 1, .out_max = -1,
     .flags = OP_DYNAMIC | OP_HOST,
     .attrs = loop_attrs, .attrs_size = sizeof(struct attrs_loop),
     .fix = loop_fix, .infer = loop_infer, .run = loop_run,

@@ -146,4 +146,5 @@ const struct op op_matmul = {
     .flags = OP_PURE | OP_EXACT,
     .infer = matmul_infer, .prepare = matmul_prepare,
     .scratch = matmul_scratch, .tasks = matmul_tasks, .run = matmul_run,
+    .kernels = "gemm",
 };

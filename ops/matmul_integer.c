@@ -631,6 +631,7 @@ const struct op op_matmulinteger = {
     .in_min = 2, .in_max = 4, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .infer = integer_infer, .prepare = integer_prepare, .scratch = integer_scratch,
     .run = integer_run,
+    .kernels = "gemm",
 };
 
 const struct op op_qlinearmatmul = {
@@ -638,4 +639,5 @@ const struct op op_qlinearmatmul = {
     .in_min = 8, .in_max = 8, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .infer = qlinear_infer, .prepare = qlinear_prepare, .scratch = qlinear_scratch,
     .run = qlinear_run,
+    .kernels = "gemm",
 };

@@ -403,6 +403,7 @@ const struct op op_maxpool = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 2, .flags = OP_PURE,
     .attrs = maxpool_attrs, .attrs_size = sizeof(struct attrs_pool),
     .infer = maxpool_infer, .scratch = pool_scratch, .tasks = pool_tasks, .run = maxpool_run,
+    .kernels = "pool",
 };
 
 const struct op op_averagepool = {
@@ -410,6 +411,7 @@ const struct op op_averagepool = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = averagepool_attrs, .attrs_size = sizeof(struct attrs_pool),
     .infer = floatpool_infer, .scratch = pool_scratch, .tasks = pool_tasks, .run = averagepool_run,
+    .kernels = "pool",
 };
 
 const struct op op_lppool = {
@@ -417,4 +419,5 @@ const struct op op_lppool = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = lppool_attr_rows, .attrs_size = sizeof(struct lppool_attrs),
     .infer = lppool_infer, .scratch = pool_scratch, .tasks = pool_tasks, .run = lppool_run,
+    .kernels = "pool",
 };

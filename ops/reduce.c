@@ -350,12 +350,12 @@ static const struct attr attrs_12[] = REDUCE_ATTRS(12);
     {                                                                                                 \
         return reduce_run_op(c, op, e);                                                               \
     }
-#define REDUCE_ROW(row_name, word, table)                                                             \
-    {                                                                                                 \
-        .domain = "", .name = row_name, .since = 1, .in_min = 1, .in_max = 2, .out_min = 1,           \
-        .out_max = 1, .flags = OP_PURE | OP_LEADER, .host_in = 2, .attrs = table,                     \
-        .attrs_size = sizeof(struct attrs_reduce), .infer = word##_infer, .scratch = reduce_scratch,  \
-        .run = word##_run,                                                                            \
+#define REDUCE_ROW(row_name, word, table)                                                            \
+    {                                                                                                \
+        .domain = "", .name = row_name, .since = 1, .in_min = 1, .in_max = 2, .out_min = 1,          \
+        .out_max = 1, .flags = OP_PURE | OP_LEADER, .host_in = 2, .attrs = table,                    \
+        .attrs_size = sizeof(struct attrs_reduce), .infer = word##_infer, .scratch = reduce_scratch, \
+        .kernels = "reduce transpose", .run = word##_run,                                            \
     }
 
 REDUCE_FNS(sum, REDUCE_SUM, DT_REDUCE)

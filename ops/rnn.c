@@ -26,14 +26,14 @@ struct attrs_rnn {
     int64_t hidden_size, input_forget, layout, linear_before_reset;
 };
 
-#define RNN_ATTRS                                                                                     \
-    {"activations", ATTR_STRINGS, offsetof(struct attrs_rnn, activations)},                           \
-        {"activation_alpha", ATTR_FLOATS, offsetof(struct attrs_rnn, alpha)},                         \
-        {"activation_beta", ATTR_FLOATS, offsetof(struct attrs_rnn, beta)},                           \
-        {"clip", ATTR_FLOAT, offsetof(struct attrs_rnn, clip), .f = INFINITY},                        \
-        {"direction", ATTR_STRING, offsetof(struct attrs_rnn, direction), .s = "forward"},            \
-        {"hidden_size", ATTR_INT, offsetof(struct attrs_rnn, hidden_size), .i = ATTR_ABSENT},         \
-        {"layout", ATTR_INT, offsetof(struct attrs_rnn, layout), .since = 14},                        \
+#define RNN_ATTRS                                                                                  \
+    {"activations", ATTR_STRINGS, offsetof(struct attrs_rnn, activations)},                        \
+        {"activation_alpha", ATTR_FLOATS, offsetof(struct attrs_rnn, alpha)},                      \
+        {"activation_beta", ATTR_FLOATS, offsetof(struct attrs_rnn, beta)},                        \
+        {"clip", ATTR_FLOAT, offsetof(struct attrs_rnn, clip), .f = INFINITY},                     \
+        {"direction", ATTR_STRING, offsetof(struct attrs_rnn, direction), .s = "forward"},         \
+        {"hidden_size", ATTR_INT, offsetof(struct attrs_rnn, hidden_size), .i = ATTR_ABSENT},      \
+        {"layout", ATTR_INT, offsetof(struct attrs_rnn, layout), .since = 14},                     \
         {"output_sequence", ATTR_INT, .ignore = true, .until = 6}
 static const struct attr rnn_attrs[] = {RNN_ATTRS, {0}};
 static const struct attr gru_attrs[] = {
@@ -641,12 +641,12 @@ static int rnn_run(struct call *c, int64_t begin, int64_t end, int member, struc
     return call_tasks(c, rnn_tasks(&j.shape), run_rows, &j, e);
 }
 
-#define RNN_ROW(row_domain, row_name, n_in, n_out, table)                                             \
-    {                                                                                                 \
-        .domain = row_domain, .name = row_name, .since = 1, .in_min = 3, .in_max = n_in, .out_min = 0,        \
-        .out_max = n_out, .flags = OP_PURE | OP_LEADER, .attrs = table,                               \
-        .attrs_size = sizeof(struct attrs_rnn), .infer = rnn_infer, .scratch = rnn_scratch,           \
-        .run = rnn_run,                                                                               \
+#define RNN_ROW(row_domain, row_name, n_in, n_out, table)                                              \
+    {                                                                                                  \
+        .domain = row_domain, .name = row_name, .since = 1, .in_min = 3, .in_max = n_in, .out_min = 0, \
+        .out_max = n_out, .flags = OP_PURE | OP_LEADER, .attrs = table,                                \
+        .attrs_size = sizeof(struct attrs_rnn), .infer = rnn_infer, .scratch = rnn_scratch,            \
+        .kernels = "gemm", .run = rnn_run,                                                             \
     }
 const struct op op_rnn = RNN_ROW("", "RNN", 6, 2, rnn_attrs);
 const struct op op_gru = RNN_ROW("", "GRU", 6, 2, gru_attrs);

@@ -38,6 +38,15 @@ struct form {
     int states, scanned, gathered;
 };
 
+static int check_directions(const struct ints *a, struct err *e)
+{
+    for (int64_t i = 0; i < a->n; i++)
+        if (a->v[i] != 0 && a->v[i] != 1)
+            return err_set(e, ERR_MODEL, "direction %lld is %lld, expected 0 or 1", (long long)i,
+                           (long long)a->v[i]);
+    return 0;
+}
+
 static int scan_form(const struct node *n, const struct attrs_scan *at, struct form *f, struct err *e)
 {
     f->body = at->body;
@@ -60,7 +69,9 @@ static int scan_form(const struct node *n, const struct attrs_scan *at, struct f
         rc = ints_length(&at->out_axes, f->gathered, "scan_output_axes", e);
     if (rc == 0)
         rc = ints_length(&at->out_directions, f->gathered, "scan_output_directions", e);
-    return rc;
+    if (rc == 0)
+        rc = check_directions(&at->in_directions, e);
+    return rc ? rc : check_directions(&at->out_directions, e);
 }
 
 static int64_t at_or(const struct ints *a, int i, int64_t fallback)
@@ -268,6 +279,21 @@ static int one_trip(struct scan *s, int64_t trip, int64_t b, struct err *e)
     return rc;
 }
 
+/* Zeros for the trips that a row of a batch is shorter than the longest. */
+static int pad_stack(struct scan *s, struct stack *k, struct err *e)
+{
+    int rc = 0;
+    while (rc == 0 && k->n && k->n < (size_t)s->length) {
+        struct value v = {.kind = VALUE_TENSOR};
+        rc = tensor_new(&v.tensor, s->call->budget, k->items->dtype, k->items->rank, k->items->dims, e);
+        if (rc == 0) {
+            memset(v.tensor.data, 0, tensor_bytes(&v.tensor));
+            rc = stack_push(k, s->call->budget, &v, e);
+        }
+    }
+    return rc;
+}
+
 /* All trips of one batch row; `joined` gets states, then gathered tensors. */
 static int scan_row(struct scan *s, int64_t b, int64_t trips, struct value *joined, struct err *e)
 {
@@ -281,6 +307,8 @@ static int scan_row(struct scan *s, int64_t b, int64_t trips, struct value *join
         rc = one_trip(s, t, b, e);
     for (int i = 0; i < f->states && rc == 0; i++)
         rc = value_retain(&joined[i], &s->in[i], s->call->budget, e);
+    for (int i = 0; f->batch && i < f->gathered && rc == 0; i++)
+        rc = pad_stack(s, &s->stacks[i], e);
     for (int i = 0; i < f->gathered && rc == 0; i++)
         rc = stack_join(&s->stacks[i], (int)at_or(&at->out_axes, i, 0), at_or(&at->out_directions, i, 0),
                         &f->body->outputs[f->states + i]->fact.type, s->call->budget,

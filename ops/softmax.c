@@ -143,12 +143,12 @@ static int hardmax_run(struct call *c, int64_t begin, int64_t end, int member, s
     return run_kind(c, KIND_HARD, begin, end, member);
 }
 
-#define SOFTMAX_ROW(row_name, run_fn)                                                                 \
-    {                                                                                                 \
-        .domain = "", .name = row_name, .since = 1, .in_min = 1, .in_max = 1, .out_min = 1,           \
-        .out_max = 1, .flags = OP_PURE | OP_EXACT, .attrs = softmax_attrs,                                       \
-        .attrs_size = sizeof(struct attrs_softmax), .infer = softmax_infer, .tasks = softmax_tasks,   \
-        .scratch = softmax_scratch, .run = run_fn,                                                    \
+#define SOFTMAX_ROW(row_name, run_fn)                                                               \
+    {                                                                                               \
+        .domain = "", .name = row_name, .since = 1, .in_min = 1, .in_max = 1, .out_min = 1,         \
+        .out_max = 1, .flags = OP_PURE | OP_EXACT, .attrs = softmax_attrs,                          \
+        .attrs_size = sizeof(struct attrs_softmax), .infer = softmax_infer, .tasks = softmax_tasks, \
+        .scratch = softmax_scratch, .kernels = "softmax", .run = run_fn,                            \
     }
 const struct op op_softmax = SOFTMAX_ROW("Softmax", softmax_run);
 const struct op op_logsoftmax = SOFTMAX_ROW("LogSoftmax", log_softmax_run);

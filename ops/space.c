@@ -116,6 +116,7 @@ const struct op op_depthtospace = {
     .infer = to_space_infer,
     .tasks = space_tasks,
     .run = space_run,
+    .kernels = "transpose",
 };
 
 const struct op op_spacetodepth = {
@@ -132,4 +133,5 @@ const struct op op_spacetodepth = {
     .infer = to_depth_infer,
     .tasks = space_tasks,
     .run = space_run,
+    .kernels = "transpose",
 };

@@ -71,4 +71,5 @@ const struct op op_swiglu = {
     .flags = OP_PURE | OP_INPLACE0 | OP_INPLACE1,
     .attrs = swiglu_attrs, .attrs_size = sizeof(struct attrs_alpha),
     .infer = swiglu_infer, .tasks = swiglu_tasks, .run = swiglu_run,
+    .kernels = "unary",
 };

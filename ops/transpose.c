@@ -95,4 +95,5 @@ const struct op op_transpose = {
     .infer = transpose_infer,
     .tasks = transpose_tasks,
     .run = transpose_call,
+    .kernels = "transpose",
 };

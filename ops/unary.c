@@ -226,7 +226,7 @@ static const struct attr attrs_shrink[] = {
     const struct op op_##word = {                                                                  \
         .domain = "", .name = onnx_name, .since = first,                                           \
         .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,      \
-        .attrs = attrs_##attributes, .attrs_size = sizeof(union unary_attrs),                      \
+        .kernels = "unary", .attrs = attrs_##attributes, .attrs_size = sizeof(union unary_attrs),  \
         .infer = INFER_FN_##dtypes(word), .tasks = tasks_##cost, .run = run_##word,                \
     };
 #include "ops/unary.def"
@@ -265,4 +265,5 @@ const struct op op_gelu = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
     .attrs = gelu_attr_rows, .attrs_size = sizeof(struct attrs_gelu),
     .infer = gelu_infer, .tasks = tasks_vector, .run = gelu_run,
+    .kernels = "unary",
 };

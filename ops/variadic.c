@@ -227,10 +227,10 @@ static const struct attr variadic_attr_rows[] = {
     }                                                                                              \
     const struct op op_##word = {                                                                  \
         .domain = "", .name = onnx_name, .since = 1,                                               \
-        .in_min = 1, .in_max = -1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT,                   \
+        .in_min = 1, .in_max = -1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT,        \
         .attrs = variadic_attr_rows,                                                               \
         .infer = word##_infer, .scratch = variadic_scratch, .tasks = variadic_tasks,               \
-        .run = word##_run,                                                                         \
+        .kernels = "binary broadcast", .run = word##_run,                                          \
     };
 VARIADIC(sum, "Sum", BINARY_ADD, false, sym_add)
 VARIADIC(mean, "Mean", BINARY_ADD, true, NULL)

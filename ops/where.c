@@ -105,4 +105,5 @@ const struct op op_where = {
     .domain = "", .name = "Where", .since = 9,
     .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE1,
     .infer = where_infer, .tasks = where_tasks, .run = where_run,
+    .kernels = "broadcast",
 };

@@ -377,6 +377,7 @@ const struct op op_ms_attention = {
     .flags = OP_PURE | OP_LEADER, .host_in = 1 << IN_MASK | 1 << IN_PAST_LENGTH,
     .attrs = merged_attrs, .attrs_size = sizeof(struct attrs_merged),
     .infer = merged_infer, .prepare = merged_prepare, .scratch = merged_scratch, .run = merged_run,
+    .kernels = "gemm softmax transpose unary",
 };
 
 const struct op op_ms_decodermaskedselfattention = {
@@ -395,4 +396,5 @@ const struct op op_ms_decodermaskedselfattention = {
     .prepare = merged_prepare,
     .scratch = merged_scratch,
     .run = merged_run,
+    .kernels = "gemm softmax transpose unary",
 };

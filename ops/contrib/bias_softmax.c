@@ -116,6 +116,7 @@ const struct op op_ms_biassoftmax = {
     .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT,
     .attrs = softmax_attr_rows, .attrs_size = sizeof(struct softmax_attrs),
     .infer = softmax_infer, .scratch = softmax_scratch, .tasks = softmax_tasks, .run = softmax_run,
+    .kernels = "binary softmax",
 };
 
 /* ---- BiasDropout ----------------------------------------------------------------------------- */
@@ -194,4 +195,5 @@ const struct op op_ms_biasdropout = {
     .in_min = 2, .in_max = 5, .out_min = 1, .out_max = 2, .host_in = 8 | 16,
     .attrs = dropout_attr_rows, .attrs_size = sizeof(struct dropout_attrs),
     .infer = dropout_infer, .tasks = dropout_tasks, .run = dropout_run,
+    .kernels = "binary softmax",
 };

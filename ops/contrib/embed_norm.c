@@ -195,4 +195,5 @@ const struct op op_ms_embedlayernormalization = {
     .in_min = 1, .in_max = 9, .out_min = 1, .out_max = 3, .flags = OP_PURE | OP_EXACT,
     .attrs = embed_attr_rows, .attrs_size = sizeof(struct embed_attrs),
     .infer = embed_infer, .scratch = embed_scratch, .tasks = embed_tasks, .run = embed_run,
+    .kernels = "binary norm",
 };

@@ -243,6 +243,7 @@ const struct op op_ms_fusedconv = {
     .in_min = 2, .in_max = 4, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .attrs = fused_attr_rows, .attrs_size = sizeof(struct fused_attrs),
     .infer = fused_infer, .prepare = fused_prepare, .scratch = fused_scratch, .run = fused_run,
+    .kernels = "binary conv transpose unary",
 };
 
 #define NHWC_ROW(word, most, table)                                                                \

@@ -69,6 +69,7 @@ const struct op op_ms_fusedgemm = {
     .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_LEADER,
     .attrs = fused_attr_rows, .attrs_size = sizeof(struct fused_attrs),
     .infer = fused_infer, .prepare = fused_prepare, .scratch = fused_scratch, .run = fused_run,
+    .kernels = "binary unary",
 };
 
 /* ---- GemmFastGelu ---------------------------------------------------------------------------- */
@@ -145,4 +146,5 @@ const struct op op_ms_gemmfastgelu = {
     .domain = "com.microsoft", .name = "GemmFastGelu", .since = 1,
     .in_min = 2, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_LEADER,
     .infer = gelu_infer, .prepare = gelu_prepare, .scratch = gelu_scratch, .run = gelu_run,
+    .kernels = "binary unary",
 };

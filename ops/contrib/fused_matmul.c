@@ -313,10 +313,13 @@ static const struct attr activated_attr_rows[] = {
 const struct op op_ms_fusedmatmul = {MATMUL_ROW("FusedMatMul", matmul_attr_rows, matmul_infer)};
 const struct op op_ms_transposematmul = {
     MATMUL_ROW("TransposeMatMul", matmul_attr_rows, matmul_infer),
+    .kernels = "binary gemm unary",
 };
 const struct op op_ms_sparsetodensematmul = {
     MATMUL_ROW("SparseToDenseMatMul", sparse_attr_rows, sparse_infer),
+    .kernels = "binary gemm unary",
 };
 const struct op op_ms_fusedmatmulactivation = {
     MATMUL_ROW("FusedMatMulActivation", activated_attr_rows, matmul_infer),
+    .kernels = "binary gemm unary",
 };

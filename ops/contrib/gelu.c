@@ -200,18 +200,21 @@ const struct op op_ms_gelu = {
     .domain = "com.microsoft", .name = "Gelu", .since = 1,
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .infer = gelu_infer, .tasks = gelu_tasks, .run = gelu_run,
+    .kernels = "binary unary",
 };
 
 const struct op op_ms_biasgelu = {
     .domain = "com.microsoft", .name = "BiasGelu", .since = 1,
     .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .infer = gelu_infer, .tasks = gelu_tasks, .run = gelu_run,
+    .kernels = "binary unary",
 };
 
 const struct op op_ms_fastgelu = {
     .domain = "com.microsoft", .name = "FastGelu", .since = 1,
     .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .infer = gelu_infer, .tasks = gelu_tasks, .run = fastgelu_run,
+    .kernels = "binary unary",
 };
 
 const struct op op_ms_quickgelu = {
@@ -219,16 +222,19 @@ const struct op op_ms_quickgelu = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .attrs = quick_attrs, .attrs_size = sizeof(struct attrs_alpha),
     .infer = gelu_infer, .tasks = gelu_tasks, .run = quickgelu_run,
+    .kernels = "binary unary",
 };
 
 const struct op op_ms_biasadd = {
     .domain = "com.microsoft", .name = "BiasAdd", .since = 1,
     .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_EXACT | OP_INPLACE0,
     .infer = biasadd_infer, .tasks = gelu_tasks, .run = biasadd_run,
+    .kernels = "binary unary",
 };
 
 const struct op op_ms_biassplitgelu = {
     .domain = "com.microsoft", .name = "BiasSplitGelu", .since = 1,
     .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .infer = split_infer, .tasks = gelu_tasks, .run = split_run,
+    .kernels = "binary unary",
 };

@@ -190,6 +190,7 @@ const struct op op_ms_groupnorm = {
     .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = group_attr_rows, .attrs_size = sizeof(struct group_attrs),
     .infer = group_infer, .scratch = group_scratch, .tasks = group_tasks, .run = group_run,
+    .kernels = "norm unary",
 };
 
 const struct op op_ms_skipgroupnorm = {
@@ -197,4 +198,5 @@ const struct op op_ms_skipgroupnorm = {
     .in_min = 4, .in_max = 5, .out_min = 1, .out_max = 2, .flags = OP_PURE,
     .attrs = group_attr_rows, .attrs_size = sizeof(struct group_attrs),
     .infer = group_infer, .scratch = group_scratch, .tasks = group_tasks, .run = group_run,
+    .kernels = "norm unary",
 };

@@ -547,6 +547,7 @@ const struct op op_ms_groupqueryattention = {
     .flags = OP_PURE | OP_LEADER, .host_in = 1 << 5 | 1 << 6 | 1 << 9,
     .attrs = gqa_attrs, .attrs_size = sizeof(struct attrs_gqa),
     .infer = gqa_infer, .scratch = gqa_scratch, .run = gqa_run,
+    .kernels = "gemm softmax transpose unary",
 };
 
 const struct op op_ms_sparseattention = {
@@ -555,4 +556,5 @@ const struct op op_ms_sparseattention = {
     .flags = OP_PURE | OP_LEADER, .host_in = 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8,
     .attrs = sparse_attrs, .attrs_size = sizeof(struct attrs_gqa),
     .infer = gqa_infer, .scratch = gqa_scratch, .run = gqa_run,
+    .kernels = "gemm softmax transpose unary",
 };

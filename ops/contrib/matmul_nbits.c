@@ -522,6 +522,7 @@ const struct op op_ms_matmulnbits = {
     .attrs = nbits_attrs, .attrs_size = sizeof(struct attrs_nbits),
     .infer = nbits_infer, .prepare = weight_prepare, .scratch = product_scratch,
     .run = product_run,
+    .kernels = "gemm nbits",
 };
 
 const struct op op_ms_matmulbnb4 = {
@@ -529,4 +530,5 @@ const struct op op_ms_matmulbnb4 = {
     .in_min = 3, .in_max = 3, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .attrs = bnb_attrs, .attrs_size = sizeof(struct attrs_nbits),
     .infer = bnb_infer, .prepare = weight_prepare, .scratch = product_scratch, .run = product_run,
+    .kernels = "gemm nbits",
 };

@@ -204,6 +204,7 @@ const struct op op_ms_matmulintegertofloat = {
     .domain = "com.microsoft", .name = "MatMulIntegerToFloat", .since = 1,
     .in_min = 4, .in_max = 7, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .infer = float_infer, .prepare = float_prepare, .scratch = float_scratch, .run = float_run,
+    .kernels = "gemm",
 };
 
 const struct op op_ms_dynamicquantizematmul = {
@@ -211,6 +212,7 @@ const struct op op_ms_dynamicquantizematmul = {
     .in_min = 3, .in_max = 5, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .infer = dynamic_infer, .prepare = dynamic_prepare, .scratch = dynamic_scratch,
     .run = dynamic_run,
+    .kernels = "gemm",
 };
 
 const struct op op_ms_qgemm = {
@@ -218,10 +220,12 @@ const struct op op_ms_qgemm = {
     .in_min = 6, .in_max = 9, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .attrs = qgemm_attrs, .attrs_size = sizeof(struct attrs_qgemm),
     .infer = qgemm_infer, .prepare = qgemm_prepare, .scratch = qgemm_scratch, .run = qgemm_run,
+    .kernels = "gemm",
 };
 
 const struct op op_ms_matmulinteger16 = {
     .domain = "com.microsoft", .name = "MatMulInteger16", .since = 1,
     .in_min = 2, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .infer = wide_infer, .tasks = wide_tasks, .run = wide_run,
+    .kernels = "gemm",
 };

@@ -500,4 +500,5 @@ const struct op op_ms_moe = {
     .in_min = 3, .in_max = 8, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_LEADER,
     .attrs = moe_attr_rows, .attrs_size = sizeof(struct moe_attrs),
     .infer = moe_infer, .prepare = moe_prepare, .scratch = moe_scratch, .run = moe_run,
+    .kernels = "gemm unary",
 };

@@ -434,6 +434,7 @@ const struct op op_ms_multiheadattention = {
     .flags = OP_PURE | OP_LEADER, .host_in = 1 << 8 | 1 << 9 | 1 << 4,
     .attrs = mha_attrs, .attrs_size = sizeof(struct attrs_mha),
     .infer = mha_infer, .scratch = mha_scratch, .run = mha_run,
+    .kernels = "gemm softmax transpose unary",
 };
 
 const struct op op_ms_decodermaskedmultiheadattention = {
@@ -442,4 +443,5 @@ const struct op op_ms_decodermaskedmultiheadattention = {
     .flags = OP_PURE | OP_LEADER, .host_in = 1 << 7 | 1 << 8 | 1 << 9,
     .attrs = decoder_attrs, .attrs_size = sizeof(struct attrs_mha),
     .infer = mha_infer, .scratch = mha_scratch, .run = mha_run,
+    .kernels = "gemm softmax transpose unary",
 };

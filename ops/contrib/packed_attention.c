@@ -317,6 +317,7 @@ const struct op op_ms_packedattention = {
     .flags = OP_PURE | OP_LEADER, .host_in = 1 << 4,
     .attrs = packed_attrs, .attrs_size = sizeof(struct attrs_packed),
     .infer = packed_infer, .prepare = packed_prepare, .scratch = packed_scratch, .run = packed_run,
+    .kernels = "gemm softmax transpose unary",
 };
 
 const struct op op_ms_packedmultiheadattention = {
@@ -325,4 +326,5 @@ const struct op op_ms_packedmultiheadattention = {
     .flags = OP_PURE | OP_LEADER, .host_in = 1 << 5,
     .attrs = packed_heads_attrs, .attrs_size = sizeof(struct attrs_packed),
     .infer = packed_infer, .scratch = packed_scratch, .run = packed_run,
+    .kernels = "gemm softmax transpose unary",
 };

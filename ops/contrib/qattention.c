@@ -220,4 +220,5 @@ const struct op op_ms_qattention = {
     .attrs = qattention_attrs, .attrs_size = sizeof(struct attrs_qattention),
     .infer = qattention_infer, .prepare = qattention_prepare, .scratch = qattention_scratch,
     .run = qattention_run,
+    .kernels = "gemm softmax transpose unary",
 };

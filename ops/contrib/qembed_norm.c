@@ -141,4 +141,5 @@ const struct op op_ms_qembedlayernormalization = {
     .in_min = 1, .in_max = 18, .out_min = 1, .out_max = 2, .flags = OP_PURE,
     .attrs = qembed_attrs, .attrs_size = sizeof(struct attrs_qembed),
     .infer = qembed_infer, .scratch = qembed_scratch, .tasks = qembed_tasks, .run = qembed_run,
+    .kernels = "norm",
 };

@@ -209,10 +209,12 @@ const struct op op_ms_mulinteger = {
     .domain = "com.microsoft", .name = "MulInteger", .since = 1,
     .in_min = 1, .in_max = 4, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .infer = integer_infer, .tasks = pair_tasks, .run = integer_run,
+    .kernels = "broadcast",
 };
 
 const struct op op_ms_qlinearwhere = {
     .domain = "com.microsoft", .name = "QLinearWhere", .since = 1,
     .in_min = 9, .in_max = 9, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .infer = where_infer, .tasks = pair_tasks, .run = where_run,
+    .kernels = "broadcast",
 };

@@ -239,6 +239,7 @@ const struct op op_ms_rotaryembedding = {
     .flags = OP_PURE | OP_INPLACE0,
     .attrs = rotary_attrs, .attrs_size = sizeof(struct attrs_turn),
     .infer = rotary_infer, .scratch = rotary_scratch, .tasks = rotary_node_tasks, .run = rotary_run,
+    .kernels = "gemm softmax transpose unary",
 };
 
 const struct op op_ms_mrotaryembedding = {
@@ -247,4 +248,5 @@ const struct op op_ms_mrotaryembedding = {
     .flags = OP_PURE | OP_INPLACE0,
     .attrs = mrotary_attrs, .attrs_size = sizeof(struct attrs_turn),
     .infer = rotary_infer, .scratch = rotary_scratch, .tasks = rotary_node_tasks, .run = rotary_run,
+    .kernels = "gemm softmax transpose unary",
 };

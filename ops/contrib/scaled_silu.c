@@ -64,4 +64,5 @@ const struct op op_ms_scaledsilu = {
     .in_min = 1, .in_max = 2, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_INPLACE0,
     .attrs = silu_attr_rows, .attrs_size = sizeof(struct attrs_alpha),
     .infer = silu_infer, .tasks = silu_tasks, .run = silu_run,
+    .kernels = "binary unary",
 };

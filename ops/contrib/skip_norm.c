@@ -230,6 +230,7 @@ const struct op op_ms_skiplayernormalization = {
     .in_min = 3, .in_max = 5, .out_min = 1, .out_max = 4, .flags = OP_PURE | OP_EXACT,
     .attrs = skip_attr_rows, .attrs_size = sizeof(struct skip_attrs),
     .infer = skip_infer, .scratch = skip_scratch, .tasks = skip_tasks, .run = layer_run,
+    .kernels = "binary norm",
 };
 
 #define SKIP_RMS_ROW(in)                                                                           \

@@ -96,6 +96,7 @@ const struct op op_ms_dynamictimewarping = {
     .in_min = 1, .in_max = 1, .out_min = 1, .out_max = 1, .flags = OP_PURE | OP_DYNAMIC,
     .host_in = 1,
     .infer = warp_infer, .run = warp_run,
+    .kernels = "unary",
 };
 
 /* ---- WordConvEmbedding ----------------------------------------------------------------------- */
@@ -238,4 +239,5 @@ const struct op op_ms_wordconvembedding = {
     .in_min = 4, .in_max = 4, .out_min = 1, .out_max = 1, .flags = OP_PURE,
     .attrs = word_attr_rows, .attrs_size = sizeof(struct word_attrs),
     .infer = word_infer, .tasks = word_tasks, .run = word_run,
+    .kernels = "unary",
 };

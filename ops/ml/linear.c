@@ -228,6 +228,7 @@ const struct op op_linearclassifier = {
     .attrs = classifier_attrs, .attrs_size = sizeof(struct attrs_linear),
     .infer = linearclassifier_infer, .prepare = classifier_prepare, .scratch = linear_scratch,
     .run = classifier_run,
+    .kernels = "gemm",
 };
 
 const struct op op_linearregressor = {
@@ -236,4 +237,5 @@ const struct op op_linearregressor = {
     .attrs = regressor_attrs, .attrs_size = sizeof(struct attrs_linear),
     .infer = regressor_infer, .prepare = regressor_prepare, .scratch = linear_scratch,
     .tasks = linear_tasks, .run = linear_run,
+    .kernels = "gemm",
 };

@@ -526,6 +526,7 @@ const struct op op_svmclassifier = {
     .attrs = classifier_attrs, .attrs_size = sizeof(struct attrs_svm),
     .infer = svmclassifier_infer, .prepare = classifier_prepare, .scratch = svm_scratch,
     .run = classifier_run,
+    .kernels = "gemm unary",
 };
 
 const struct op op_svmregressor = {
@@ -534,4 +535,5 @@ const struct op op_svmregressor = {
     .attrs = regressor_attrs, .attrs_size = sizeof(struct attrs_svm),
     .infer = regressor_infer, .prepare = regressor_prepare, .scratch = svm_scratch,
     .tasks = svm_tasks, .run = svm_run,
+    .kernels = "gemm unary",
 };

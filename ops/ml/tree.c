@@ -432,6 +432,7 @@ const struct op op_treeensembleclassifier = {
     .attrs = classifier_attrs, .attrs_size = sizeof(struct attrs_tree),
     .infer = treeclassifier_infer, .prepare = classifier_prepare, .scratch = tree_rows_scratch,
     .run = classifier_run,
+    .kernels = "gemm",
 };
 
 const struct op op_treeensembleregressor = {
@@ -440,4 +441,5 @@ const struct op op_treeensembleregressor = {
     .attrs = regressor_attrs, .attrs_size = sizeof(struct attrs_tree),
     .infer = regressor_infer, .prepare = regressor_prepare, .scratch = tree_rows_scratch,
     .tasks = tree_rows_tasks, .run = tree_rows_run,
+    .kernels = "gemm",
 };

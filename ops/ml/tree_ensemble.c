@@ -223,4 +223,5 @@ const struct op op_treeensemble = {
     .attrs = ensemble_attrs, .attrs_size = sizeof(struct attrs_ensemble),
     .infer = ensemble_infer, .prepare = ensemble_prepare, .scratch = tree_rows_scratch,
     .tasks = tree_rows_tasks, .run = tree_rows_run,
+    .kernels = "gemm",
 };
