@@ -69,6 +69,7 @@ _PROTOTYPES = {
     "infer_value_none": (c_void_p, [], True),
     "infer_value_sequence": (c_void_p, [c_int], True),
     "infer_value_append": (c_int, [c_void_p, c_void_p], True),
+    "infer_value_map": (c_void_p, [c_void_p, c_void_p], True),
     "infer_value_free": (None, [c_void_p], False),
     "infer_value_kind": (c_int, [c_void_p], False),
     "infer_value_type": (c_int, [c_void_p], False),

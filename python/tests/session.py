@@ -144,6 +144,17 @@ class Session(unittest.TestCase):
             feed[a.name] = np.ones([d if isinstance(d, int) else 2 for d in a.shape], np.float32)
         self.assertTrue(s.run(None, feed))
 
+    def test_maps(self):
+        s = infer.InferenceSession(ROOT.parent / "shared/models/real/skl_logreg_scaler_iris_zipmap/model.onnx") \
+            if (ROOT.parent / "shared/models/real").is_dir() else self.skipTest("no ../shared/models/real")
+        feed = {a.name: np.ones([d if isinstance(d, int) else 2 for d in a.shape], np.float32) for a in s.get_inputs()}
+        maps = s.run(None, feed)[1]
+        self.assertEqual(len(maps), 2)
+        self.assertAlmostEqual(sum(maps[0].values()), 1, places=5)
+        from infer import values
+        for m in ({1: 2.5, 7: -1.0}, {"a": 1, "b": 2}, {"x": "y"}):
+            self.assertEqual(values.to_python(values.from_python(m)), m)
+
     def test_errors(self):
         s = infer.InferenceSession(two())
         with self.assertRaisesRegex(infer.InvalidArgument, "no input 'c'"):
