@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Col2Im: columns of blocks back into an image, overlaps added. Every element of the image adds up
- * its blocks in their order (in f32, f64 or int64), so that it rounds once and knows no split. Bools are
- * or-ed; a string comes from one block, or is empty where there is none.
+ * its blocks in their order (in f32, f64 or int64), so that it rounds once and knows no split. Bools
+ * are or-ed; a string comes from one block, or is empty where there is none.
  */
 #include "ops/layout.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GridSample: values at the places that a grid names, in any number of spatial dims. Nearest moves
- * elements of any dtype; linear and cubic compute in f64 and round once (complex numbers by their parts). The padding applies to
- * each place that a filter reads, so that reflection and border mean the same for every mode.
+ * elements of any dtype; linear and cubic compute in f64 and round once (complex numbers by their
+ * parts). The padding applies to each place that a filter reads, so that reflection and border mean
+ * the same for every mode.
  */
 #include <math.h>
 

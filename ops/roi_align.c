@@ -90,7 +90,8 @@ static int read_roi(const struct call *c, int64_t n, struct roi *roi, struct err
     bool half = is_word(a->coordinate_transformation_mode, "half_pixel");
     double scale = a->spatial_scale, offset = half ? 0.5 : 0;
     int64_t index = index_at(batches, n); /* none counts from the end */
-    int r = norm_index(index >= 0 ? index : -1 - x->dims[0], x->dims[0], "batch index", &roi->batch, e);
+    int r = norm_index(index >= 0 ? index : -1 - x->dims[0], x->dims[0], "batch index", &roi->batch,
+                       e);
     if (r)
         return r;
     roi->x = load(rois, 4 * n) * scale - offset;

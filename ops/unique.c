@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unique: slices along an axis (or elements) compared by their elements in order, -0 as 0, NaN as
- * NaN and last, complex numbers by their real parts first, strings by their bytes. A stable merge sort brings equal ones together, the first
- * of each first.
+ * NaN and last, complex numbers by their real parts first, strings by their bytes. A stable merge
+ * sort brings equal ones together, the first of each first.
  */
 #include "ops/layout.h"
 #include "ops/order.h"
@@ -10,7 +10,8 @@ struct unique_attrs {
     int64_t axis, sorted;
 };
 
-/* n slices, each of `outer` runs of `inner` numbers or strings, a run of slice i being the i-th of n. */
+/* n slices, each of `outer` runs of `inner` numbers or strings, a run of slice i being the i-th of n.
+ */
 struct slices {
     const struct tensor *x;
     int64_t n, outer, inner;
@@ -184,7 +185,8 @@ static int run_with(struct call *c, const struct unique_attrs *a, struct err *e)
     }
     bool text = x->dtype == DTYPE_STRING;
     int64_t *room = mem_calloc(c->budget, (size_t)s.n, 5 * sizeof *room, e);
-    uint64_t *keys = room ? mem_calloc(c->budget, text ? 0 : (size_t)(count * parts), sizeof *keys, e) : NULL;
+    size_t numbers = text ? 0 : (size_t)(count * parts);
+    uint64_t *keys = room ? mem_calloc(c->budget, numbers, sizeof *keys, e) : NULL;
     int r = ERR_MEMORY;
     if (!room || !keys) {
         r = e && e->code ? e->code : r;

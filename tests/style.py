@@ -3,7 +3,8 @@
 """Checks of the source and of what is built: style.py [--build DIR]. A check is a test; the last line counts.
 
 Sources open with their licence, have no tabs and no space at a line's end; files of more than 800 lines need
-a reason below; folders include only what they may; libinfer.so exports infer_ names alone; sizes stay small.
+a reason below; folders include only what they may; libinfer.so exports infer_ names alone; sizes stay small; every operator is named
+by a test.
 """
 import argparse
 import pathlib
@@ -92,6 +93,19 @@ def check_sizes(build):
         check(f"{name} is under {most >> 20} MB", [f"{size} bytes"] if size > most else [])
 
 
+def check_operators(program):
+    """Each row of --list ops is named, in quotes or as a word of a list, by a test of operators."""
+    out = subprocess.run([program, "--list", "ops"], capture_output=True, text=True)
+    rows = {tuple(x.split()[:2]) for x in out.stdout.splitlines() if not x.startswith("infer ")}  # no model names ours
+    tests = [p for p in sources() if p.parent in (ROOT / "tests/op", ROOT / "tests/peers") and p.suffix in (".c", ".py")]
+    named = set()
+    for path in tests:
+        for text in re.findall(r'"((?:[^"\\\n]|\\.)*)"', path.read_text()):
+            named.update(text.split())
+    missing = sorted(f"{domain} {name}" for domain, name in rows if name not in named)
+    check("no operator without a test", missing if rows else ["infer-run --list ops lists nothing"])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
@@ -104,6 +118,10 @@ def main():
     else:
         skip("runtime/libinfer.so is not built")
     check_sizes(a.build)
+    if (a.build / "infer-run").exists():
+        check_operators(a.build / "infer-run")
+    else:
+        skip("infer-run is not built")
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
 

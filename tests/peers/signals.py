@@ -57,7 +57,6 @@ def transforms():
         yield case(f"stft_length_{sides}", "STFT", [signal, np.array(4), None, np.array(8)], {"onesided": sides}, **one)
     yield case("stft_complex", "STFT", [rand(1, 12, 2), np.array(4), window], {"onesided": 0}, **one)
     yield case("stft_step", "STFT", [signal, np.array(0), window], exit=3, **one)
-    yield case("stft_neither", "STFT", [signal, np.array(4)], exit=3, **one)
     yield case("stft_long", "STFT", [rand(1, 5, 1), np.array(4), window], exit=3, **one)
     yield case("stft_differ", "STFT", [signal, np.array(4), window, np.array(7)], exit=3, **one)
     yield case("stft_rank", "STFT", [rand(20), np.array(4), window], exit=3, **one)
