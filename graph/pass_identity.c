@@ -53,10 +53,23 @@ static int cast_like(const struct node *n)
     return a->kind == TYPE_TENSOR && a->dtype != DTYPE_NONE && a->dtype == b->dtype ? 0 : -1;
 }
 
-/* Elements stay in order and their number tells that none were added. */
+/* Is all of input i's contents known, as numbers or expressions, or the input absent? */
+static bool known(const struct node *n, int i)
+{
+    if (!has_in(n, i) || match_constant(n->in[i]))
+        return true;
+    const struct fact *f = &n->in[i]->fact;
+    for (int64_t k = 0; f->elems && k < f->n_elems; k++)
+        if (sym_is_unknown(f->elems[k]))
+            return false;
+    return f->elems != NULL;
+}
+
+/* Elements stay in order and their number tells that none were added. What only running tells (a
+ * shape, axes) may still be wrong: then the node stays, to say so. */
 static int same_dims(const struct node *n)
 {
-    return same_type(n, 0) ? 0 : -1;
+    return same_type(n, 0) && known(n, 1) ? 0 : -1;
 }
 
 /* Each element of input i is a known number that fits. */

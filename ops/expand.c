@@ -52,6 +52,7 @@ static int expand_infer(struct infer *c, struct err *e)
         int i = k - (rank - in_rank), j = k - (rank - (int)n);
         int64_t d = i >= 0 ? infer_dim(c, 0, i) : 1;
         int64_t want = j < 0 ? 1 : elems ? elems[j] : SYM_UNKNOWN;
+        c->late |= sym_is_unknown(want); /* only running tells if it fits */
         if (sym_is_number(want) && want < 0)
             return err_set(e, ERR_MODEL, "element %d of the shape is %lld", j, (long long)want);
         dims[k] = expand_dim(c, d, want);

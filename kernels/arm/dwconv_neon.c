@@ -70,7 +70,7 @@ finish(const float *add, float *y, float bias, float lo, float hi, vec sum, size
         vst1q_lane_f32(y + at + 2, v, 2);
 }
 
-#include "kernels/x86/dwconv_body.h"
+#include "kernels/vec/dwconv_body.h"
 
 void dwconv_f32_neon(const struct dwconv_f32_tile *tile)
 {

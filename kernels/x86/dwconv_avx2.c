@@ -56,7 +56,7 @@ finish(const float *add, float *y, float bias, float lo, float hi, vec sum, size
         _mm256_maskstore_ps(y + at, first(left), v);
 }
 
-#include "kernels/x86/dwconv_body.h"
+#include "kernels/vec/dwconv_body.h"
 
 void dwconv_f32_avx2(const struct dwconv_f32_tile *tile)
 {

@@ -41,7 +41,7 @@ finish(const float *add, float *y, float bias, float lo, float hi, vec sum, size
     _mm512_mask_storeu_ps(y + at, m, v);
 }
 
-#include "kernels/x86/dwconv_body.h"
+#include "kernels/vec/dwconv_body.h"
 
 void dwconv_f32_avx512(const struct dwconv_f32_tile *tile)
 {

@@ -40,7 +40,7 @@ static int read_model(struct onnx_model *model, struct read *r, struct err *e)
 static void paths_init(char path[64], char data[64])
 {
     snprintf(path, 64, "/tmp/infer-unit-write-%d.onnx", (int)getpid());
-    snprintf(data, 64, "%s.data", path);
+    snprintf(data, 64, "%.50s.data", path);
 }
 
 static void paths_remove(void)

@@ -77,7 +77,8 @@ static void identity_dims(void)
     constant("shift", DTYPE_I64, DIMS(4), NUMBERS(1, 0, -1, 0));
     constant("up", DTYPE_I64, DIMS(1), NUMBERS(1));
     constant("down", DTYPE_I64, DIMS(1), NUMBERS(-1));
-    start("a=Reshape(x,n);b=Expand(a,n);c=Pad(b,no);d=Slice(c,n,n,n,up);"
+    constant("one", DTYPE_I64, DIMS(2), NUMBERS(1, 3));
+    start("a=Reshape(x,one);b=Expand(a,one);c=Pad(b,no);d=Slice(c,n,n,n,up);"
           "f=Pad(d,shift);h=Slice(f,n,n,n,down);y=Relu(h)", "y");
     for (struct node *n = g->first; n; n = n->next)
         set_type(n->out[0], DTYPE_F32, DIMS(batch, 3));
@@ -85,6 +86,12 @@ static void identity_dims(void)
     begin("x,n");
     start("a=Expand(x,n);y=Relu(a)", "y");
     set_type(find_in(g, "a"), DTYPE_F32, DIMS(sym_named(g->shared->syms, "batch"), 3));
+    CHECK(becomes("identity", "a=Expand(x,n);y=Relu(a)"));
+    /* The dims agree, but what n holds may not fit. */
+    begin("x,n");
+    set_type(find_in(g, "x"), DTYPE_F32, DIMS(2, 3));
+    start("a=Expand(x,n);y=Relu(a)", "y");
+    set_type(find_in(g, "a"), DTYPE_F32, DIMS(2, 3));
     CHECK(becomes("identity", "a=Expand(x,n);y=Relu(a)"));
     begin("x");
     start("a=Transpose(x);b=Transpose(x);y=Add(a,b)", "y");
