@@ -140,3 +140,39 @@ const struct op op_causalconvwithstate = {
     .infer = causal_infer, .scratch = causal_scratch, .tasks = causal_tasks, .run = causal_run,
     .kernels = "unary",
 };
+
+/* ---- com.microsoft ----------------------------------------------------------------------------- */
+
+struct attrs_shaped {
+    struct attrs_causal common; /* first */
+    int64_t ndim, dilation, channels_last, state_window;
+};
+
+static int shaped_fix(struct node *n, struct err *e)
+{
+    const struct attrs_shaped *a = n->attrs;
+    if (a->ndim == 1 && a->dilation == 1 && !a->channels_last && !a->state_window)
+        return 0;
+    return err_set(e, ERR_UNSUPPORTED, "ndim %lld, dilation %lld, channels_last %lld, state_window %lld; 1, 1, 0 and 0 are",
+                   (long long)a->ndim, (long long)a->dilation, (long long)a->channels_last,
+                   (long long)a->state_window);
+}
+
+#define SHAPED_AT(field) offsetof(struct attrs_shaped, field)
+static const struct attr shaped_attrs[] = {
+    {"activation", ATTR_STRING, offsetof(struct attrs_causal, activation), .s = "none"},
+    {"ndim", ATTR_INT, SHAPED_AT(ndim), .i = 1},
+    {"dilation", ATTR_INT, SHAPED_AT(dilation), .i = 1},
+    {"channels_last", ATTR_INT, SHAPED_AT(channels_last)},
+    {"state_window", ATTR_INT, SHAPED_AT(state_window)},
+    {NULL},
+};
+
+const struct op op_ms_causalconvwithstate = {
+    .domain = "com.microsoft", .name = "CausalConvWithState", .since = 1,
+    .in_min = 2, .in_max = 4, .out_min = 1, .out_max = 2,
+    .flags = OP_PURE,
+    .attrs = shaped_attrs, .attrs_size = sizeof(struct attrs_shaped), .fix = shaped_fix,
+    .infer = causal_infer, .scratch = causal_scratch, .tasks = causal_tasks, .run = causal_run,
+    .kernels = "unary",
+};

@@ -275,3 +275,35 @@ const struct op op_linearattention = {
     .infer = linear_infer, .scratch = linear_scratch, .tasks = linear_tasks, .run = linear_run,
     .kernels = "unary",
 };
+
+/* ---- com.microsoft ----------------------------------------------------------------------------- */
+
+struct attrs_windowed {
+    struct attrs_linear common; /* first */
+    int64_t state_window;
+};
+
+static int windowed_fix(struct node *n, struct err *e)
+{
+    int64_t window = ((const struct attrs_windowed *)n->attrs)->state_window;
+    return window ? err_set(e, ERR_UNSUPPORTED, "a state_window of %lld", (long long)window) : 0;
+}
+
+static const struct attr windowed_attrs[] = {
+    {"chunk_size", ATTR_INT, offsetof(struct attrs_linear, chunk_size), .i = 64},
+    {"kv_num_heads", ATTR_INT, offsetof(struct attrs_linear, kv_num_heads), .required = true},
+    {"q_num_heads", ATTR_INT, offsetof(struct attrs_linear, q_num_heads), .required = true},
+    {"scale", ATTR_FLOAT, offsetof(struct attrs_linear, scale)},
+    {"update_rule", ATTR_STRING, offsetof(struct attrs_linear, update_rule), .s = "gated_delta"},
+    {"state_window", ATTR_INT, offsetof(struct attrs_windowed, state_window)},
+    {NULL},
+};
+
+const struct op op_ms_linearattention = {
+    .domain = "com.microsoft", .name = "LinearAttention", .since = 1,
+    .in_min = 3, .in_max = 6, .out_min = 1, .out_max = 2,
+    .flags = OP_PURE,
+    .attrs = windowed_attrs, .attrs_size = sizeof(struct attrs_windowed), .fix = windowed_fix,
+    .infer = linear_infer, .scratch = linear_scratch, .tasks = linear_tasks, .run = linear_run,
+    .kernels = "unary",
+};
