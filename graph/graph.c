@@ -370,7 +370,7 @@ void node_set_opset(struct node *n, int opset)
     for (const struct attr *a = rows; a->name; a++)
         set_default(a, n->attrs);
     for (const struct attr *a = rows; a->name; a++) {
-        if (opset >= a->since && (a->until == 0 || opset <= a->until))
+        if (attr_has(a, opset))
             set_default(a, n->attrs);
     }
 }

@@ -64,6 +64,12 @@ struct attr {
     const char *s; /* of ATTR_STRING; NULL: absent */
 };
 
+/* Does this version of the operator have the attribute? */
+static inline bool attr_has(const struct attr *a, int opset)
+{
+    return opset >= a->since && (a->until == 0 || opset <= a->until);
+}
+
 /* ---- the row -------------------------------------------------------------------------------- */
 
 enum op_flag {

@@ -64,11 +64,6 @@ int attr_type(const Onnx__AttributeProto *p)
     return type == INT_MAX ? TYPE(UNDEFINED) : type;
 }
 
-static bool active(const struct attr *a, int opset)
-{
-    return opset >= a->since && (a->until == 0 || opset <= a->until);
-}
-
 /* The row for an attribute in this version, or -1; then *other tells if another version has it. */
 static int find_row(const struct op *op, int opset, const char *name, bool *other)
 {
@@ -76,7 +71,7 @@ static int find_row(const struct op *op, int opset, const char *name, bool *othe
     for (int i = 0; op->attrs && op->attrs[i].name; i++) {
         if (strcmp(op->attrs[i].name, name))
             continue;
-        if (active(&op->attrs[i], opset))
+        if (attr_has(&op->attrs[i], opset))
             return i;
         *other = true;
     }
@@ -139,7 +134,7 @@ int attr_match(struct importer *m, const struct scope *s, const struct op *op, i
     }
     for (int i = 0; op->attrs && op->attrs[i].name; i++) {
         assert(i < IMPORT_ATTR_ROWS_MAX);
-        if (op->attrs[i].required && active(&op->attrs[i], opset) && !given[i].attr)
+        if (op->attrs[i].required && attr_has(&op->attrs[i], opset) && !given[i].attr)
             return err_set(e, ERR_MODEL, "the attribute '%s' is missing", op->attrs[i].name);
     }
     return 0;

@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "graph/op.h"
 #include "onnx/data.h"
+#include "onnx/importer.h"
 
 enum { IR_LEAST = 4, IR_FUNCTIONS = 8 }; /* initializers that are no inputs; functions */
 enum { MORE_SETS = 8 };
@@ -312,11 +313,6 @@ static uint64_t weight_bytes(const struct graph *g)
 
 static int put_graph(struct writer *w, const struct graph *g, Onnx__GraphProto **out, struct err *e);
 
-static bool active(const struct attr *a, int opset)
-{
-    return !a->ignore && opset >= a->since && (a->until == 0 || opset <= a->until);
-}
-
 static int put_bytes(struct writer *w, const struct str *s, int64_t n, ProtobufCBinaryData **out,
                      size_t *n_out, struct err *e)
 {
@@ -448,7 +444,7 @@ static int put_attributes(struct writer *w, const struct node *n, Onnx__NodeProt
         return code_of(e);
     for (const struct attr *a = n->op->attrs; a && a->name; a++) {
         const void *at = (const char *)n->attrs + a->offset;
-        if (!active(a, n->opset))
+        if (a->ignore || !attr_has(a, n->opset))
             continue;
         if (a->input > 0 ? a->input >= n->n_in || !n->in[a->input] : !a->required && is_default(a, at))
             continue;
@@ -484,8 +480,7 @@ static int imported(const struct writer *w, const char *domain)
     const Onnx__ModelProto *m = w->source->proto;
     for (size_t i = 0; i < m->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *x = m->opset_import[i];
-        const char *own = x->domain && strcmp(x->domain, "ai.onnx") ? x->domain : "";
-        if (!strcmp(own, domain))
+        if (!strcmp(plain_domain(x->domain), domain))
             return (int)x->version;
     }
     for (size_t i = 0; i < w->n_more; i++)
@@ -614,7 +609,7 @@ static int put_call(struct writer *w, const struct node *n, Onnx__NodeProto **ou
 static bool has_row(const struct node *n, const char *name)
 {
     for (const struct attr *a = n->op->attrs; a->name; a++)
-        if (!strcmp(a->name, name) && active(a, n->opset))
+        if (!strcmp(a->name, name) && !a->ignore && attr_has(a, n->opset))
             return true;
     return false;
 }

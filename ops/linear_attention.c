@@ -20,12 +20,14 @@ struct attrs_linear {
     struct str update_rule;
 };
 
+#define LINEAR_ATTRS \
+    {"chunk_size", ATTR_INT, offsetof(struct attrs_linear, chunk_size), .i = 64}, \
+    {"kv_num_heads", ATTR_INT, offsetof(struct attrs_linear, kv_num_heads), .required = true}, \
+    {"q_num_heads", ATTR_INT, offsetof(struct attrs_linear, q_num_heads), .required = true}, \
+    {"scale", ATTR_FLOAT, offsetof(struct attrs_linear, scale)}, \
+    {"update_rule", ATTR_STRING, offsetof(struct attrs_linear, update_rule), .s = "gated_delta"}
 static const struct attr linear_attrs[] = {
-    {"chunk_size", ATTR_INT, offsetof(struct attrs_linear, chunk_size), .i = 64},
-    {"kv_num_heads", ATTR_INT, offsetof(struct attrs_linear, kv_num_heads), .required = true},
-    {"q_num_heads", ATTR_INT, offsetof(struct attrs_linear, q_num_heads), .required = true},
-    {"scale", ATTR_FLOAT, offsetof(struct attrs_linear, scale)},
-    {"update_rule", ATTR_STRING, offsetof(struct attrs_linear, update_rule), .s = "gated_delta"},
+    LINEAR_ATTRS,
     {0},
 };
 
@@ -290,11 +292,7 @@ static int windowed_fix(struct node *n, struct err *e)
 }
 
 static const struct attr windowed_attrs[] = {
-    {"chunk_size", ATTR_INT, offsetof(struct attrs_linear, chunk_size), .i = 64},
-    {"kv_num_heads", ATTR_INT, offsetof(struct attrs_linear, kv_num_heads), .required = true},
-    {"q_num_heads", ATTR_INT, offsetof(struct attrs_linear, q_num_heads), .required = true},
-    {"scale", ATTR_FLOAT, offsetof(struct attrs_linear, scale)},
-    {"update_rule", ATTR_STRING, offsetof(struct attrs_linear, update_rule), .s = "gated_delta"},
+    LINEAR_ATTRS,
     {"state_window", ATTR_INT, offsetof(struct attrs_windowed, state_window)},
     {NULL},
 };
